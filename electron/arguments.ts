@@ -1,0 +1,70 @@
+/** @file Command line arguments: options that take several values, one sentence for each mistake. */
+
+/** A mistake in what was typed: exit status 2. */
+export class UsageError extends Error {}
+
+/** How an option reads its value. `flag` takes none; a list takes one or more, up to the next option. */
+export type Kind = 'flag' | 'text' | 'number' | 'texts';
+type Parsed<K extends Kind> = K extends 'flag' ? boolean : K extends 'text' ? string : K extends 'number' ? number : string[];
+export type Options<S extends Record<string, Kind>> = { [O in keyof S]?: Parsed<S[O]> };
+
+/** Reads `argv` against `spec` (option name without dashes -> kind). `--name=value` and `--name value` are the same, a repeated list goes on, `--` ends the options.
+ * @throws UsageError for an unknown option (with the closest name), a missing or doubled value, a number that is none */
+export function parseArguments<S extends Record<string, Kind>>(argv: readonly string[], spec: S): { options: Options<S>; rest: string[] } {
+  const options: Record<string, boolean | string | number | string[]> = {},
+    rest: string[] = [];
+  for (let i = 0; i < argv.length; i++) {
+    const word = argv[i]!;
+    if (word === '--') {
+      rest.push(...argv.slice(i + 1));
+      break;
+    }
+    if (!word.startsWith('--')) {
+      if (/^-[a-zA-Z]/.test(word)) throw new UsageError(`${word} is not an option: options begin with two dashes`);
+      rest.push(word);
+      continue;
+    }
+    const equals = word.indexOf('='),
+      name = equals < 0 ? word.slice(2) : word.slice(2, equals),
+      kind = Object.hasOwn(spec, name) ? spec[name] : undefined;
+    if (!kind) {
+      const close = closest(name, Object.keys(spec));
+      throw new UsageError(`there is no option --${name}${close ? `: did you mean --${close}?` : ''}`);
+    }
+    if (kind === 'flag') {
+      if (equals >= 0) throw new UsageError(`--${name} takes no value`);
+      options[name] = true;
+      continue;
+    }
+    const given = equals >= 0 ? word.slice(equals + 1) : argv[++i];
+    if (given === undefined || (equals < 0 && given.startsWith('--'))) throw new UsageError(`--${name} needs a value`);
+    if (kind === 'texts') {
+      const list = (options[name] ??= []) as string[];
+      list.push(given);
+      while (equals < 0 && argv[i + 1] !== undefined && !argv[i + 1]!.startsWith('--')) list.push(argv[++i]!);
+      continue;
+    }
+    if (options[name] !== undefined) throw new UsageError(`--${name} is given twice`);
+    if (kind === 'number') {
+      const n = Number(given);
+      if (given.trim() === '' || !Number.isFinite(n)) throw new UsageError(`--${name} needs a number, not '${given}'`);
+      options[name] = n;
+    } else options[name] = given;
+  }
+  return { options: options as Options<S>, rest };
+}
+
+/** The name that differs from `word` by the fewest letters, if by no more than three. */
+function closest(word: string, names: readonly string[]): string | undefined {
+  const distance = (a: string, b: string): number => {
+    let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+    for (let i = 1; i <= a.length; i++) {
+      const next = [i];
+      for (let j = 1; j <= b.length; j++) next.push(Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
+      row = next;
+    }
+    return row[b.length]!;
+  };
+  const ranked = names.map(n => ({ n, d: distance(word, n) })).sort((a, b) => a.d - b.d);
+  return ranked[0] && ranked[0].d <= 3 ? ranked[0].n : undefined;
+}
