@@ -210,7 +210,7 @@ async function doctor(argv: readonly string[]): Promise<number> {
   const { options, rest } = parseArguments(argv, { json: 'flag' } as const);
   if (rest.length) throw new UsageError(`doctor takes no '${rest[0]!}'`);
   const { probe } = await import('../native-models/runtime/device.ts');
-  const { findFfmpeg } = await import('./media/ffmpeg.ts');
+  const { describeFfmpeg, findFfmpeg } = await import('./media/ffmpeg.ts');
   const { openCheckpoint } = await import('../native-models/weights/checkpoint.ts');
   const attempt = async <T>(what: () => T | Promise<T>) => {
     try {
@@ -226,10 +226,7 @@ async function doctor(argv: readonly string[]): Promise<number> {
     const line = (good: boolean, name: string, text: string) => process.stdout.write(`${good ? '✓' : '✗'} ${name.padEnd(11)} ${text}\n`);
     line(true, 'node', `${process.versions.node} on ${process.platform}-${process.arch}, ${cpus().length} cores, ${(totalmem() / 2 ** 30).toFixed(0)} GiB`);
     for (const d of devices) line(d.available, d.device, d.text);
-    if (ffmpeg.ok) {
-      const age = new Date().getFullYear() - ffmpeg.value.year;
-      line(true, 'ffmpeg', `${ffmpeg.value.version} from ${ffmpeg.value.source} (${age > 0 ? `${age} years old` : 'of this year'}${ffmpeg.value.ownFramesOnly ? '; used for our own frames only: install a current one to open other videos' : ''}), ${ffmpeg.value.path}`);
-    } else line(false, 'ffmpeg', ffmpeg.text);
+    line(ffmpeg.ok, 'ffmpeg', ffmpeg.ok ? describeFfmpeg(ffmpeg.value) : ffmpeg.text);
     line(checkpoint.ok, 'checkpoint', checkpoint.ok ? `Toybox, ${checkpoint.value}` : checkpoint.text);
   }
   return healthy ? 0 : 1;

@@ -37,8 +37,9 @@ const xmpNamespace = 'urn:protagonist:request:1';
 const requestLimit = 1 << 20;
 /** Most bytes of moov or of an XMP box that are read. */
 const boxLimit = 64 << 20;
-/** Most boxes looked at in one file. */
+/** Most boxes looked at inside one box, and at the top of a file. */
 const countLimit = 20_000;
+const topLimit = 4096;
 
 interface Box {
   readonly type: string;
@@ -99,13 +100,17 @@ function number(bytes: Buffer, box: { start: number; end: number; type: string }
 
 /** The top-level boxes of a file; one that runs past its end is yielded last, as a download that was cut leaves it. */
 async function* topBoxes(file: FileHandle, size: number): AsyncGenerator<Box, void> {
-  const header = Buffer.alloc(16);
-  let left = countLimit;
+  const window = Buffer.alloc(4096); // many small boxes cost few reads
+  let [from, to] = [0, 0];
+  let left = topLimit;
   for (let at = 0; at + 8 <= size;) {
     if (left-- <= 0) throw new MediaError('the MP4 is refused: it has too many boxes.');
-    const { bytesRead } = await file.read(header, 0, 16, at);
-    if (bytesRead < 8) return;
-    const box = boxHeader(header.subarray(0, bytesRead), at, size);
+    if (at < from || at + 16 > to) {
+      from = at;
+      to = at + (await file.read(window, 0, window.length, at)).bytesRead;
+      if (to < at + 8) return; // the file has shrunk since
+    }
+    const box = boxHeader(window.subarray(at - from, Math.min(at + 16, to) - from), at, size);
     yield box;
     at = box.end;
   }

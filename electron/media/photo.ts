@@ -155,6 +155,7 @@ export async function contactSheet(
   const full = { width: columns * (width + gap) - gap, height: Math.max(rows, 1) * (height + gap) - gap };
   return sharp({ create: { ...full, channels: 3, background: '#ffffff' } })
     .composite(cells)
+    .removeAlpha()
     .png({ compressionLevel: 9 })
     .toBuffer();
 }

@@ -48,6 +48,7 @@ export const valuesOf = (args: readonly Arg[]): Value[] =>
 const join = (a: string, b: string | number): string => (a ? `${a}.${b}` : String(b));
 
 /** A graph under construction, seen from one path. Every op of the table is a method: `g.Add(a, b)`. */
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
 export class Graph {
   readonly path: string;
   readonly nodes: Node[];
@@ -131,7 +132,7 @@ export class Graph {
 }
 
 // The op methods are made from the table, so that an op is written once.
-// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging, @typescript-eslint/no-empty-object-type
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging, @typescript-eslint/no-empty-object-type -- the loop below gives the class what the interface says
 export interface Graph extends Ops {}
 for (const op of Object.keys(rows) as (keyof Ops)[]) {
   const method = function (this: Graph, ...args: (Arg | number)[]): Value | readonly Value[] {

@@ -168,8 +168,8 @@ function operator(n: Node, ints: (list: readonly number[]) => string): Bytes {
     if (a instanceof Value) inputs.push(a.name);
     else if (a === undefined) inputs.push('');
     else if (isValues(a)) inputs.push(...a.map(v => v.name));
-    else if (isList(a)) inputs.push(ints(a as readonly number[]));
-    else attrs = a as Attrs;
+    else if (isList(a)) inputs.push(ints(a));
+    else attrs = a;
   }
   while (inputs.at(-1) === '') inputs.pop();
   return message(

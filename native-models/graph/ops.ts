@@ -51,7 +51,7 @@ export interface Ops {
   Gelu(X: Value, attrs: { approximate: 'tanh' }): Value;
   /** com.microsoft. query [B, S, H D], key [B, L, H D], value [B, L, H E] -> [B, S, H E] */
   MultiHeadAttention(query: Value, key: Value, value: Value, attrs: { num_heads: number; scale: number }): Value;
-  /** com.microsoft. input [B, H, S, D], caches [S, D/2]; position_ids must be 0 ... S-1 in every row. */
+  /** com.microsoft. input [B, H, S, D], caches [S, D/2]; position_ids must be [0], where the first row lies, or 0 ... S-1 for every B. */
   RotaryEmbedding(input: Value, position_ids: Value, cos_cache: Value, sin_cache: Value, attrs: { interleaved: 0 | 1 }): Value;
 }
 
@@ -127,9 +127,10 @@ const heads = (g: Graph, x: Value, H: number): Value =>
 const merge = (g: Graph, x: Value): Value =>
   g.Reshape(g.Transpose(x, { perm: [0, 2, 1, 3] }), [x.shape[0]!, x.shape[2]!, x.shape[1]! * x.shape[3]!]);
 
-/** What normalising X over `axes` yields: x̂ = (X - μ) / σ and σ; without centring μ = 0. */
+/** What normalising X over `axes` yields: x̂ = (X - μ) / σ and σ; without centring μ = 0. In 16 bits the mean comes out rounded, so what that leaves of it is taken away too. */
 function normalize(g: Graph, X: Value, axes: Ints, epsilon: number, centred = true): { xhat: Value; sigma: Value } {
-  const c = centred ? g.Sub(X, mean(g, X, axes)) : X;
+  const once = centred ? g.Sub(X, mean(g, X, axes)) : X;
+  const c = centred && X.dtype !== 'float32' ? g.Sub(once, mean(g, once, axes)) : once;
   const sigma = g.Sqrt(g.Add(mean(g, g.Mul(c, c), axes), epsilon));
   return { xhat: g.Div(c, sigma), sigma };
 }
@@ -337,7 +338,7 @@ export const rows: { readonly [Op in keyof Ops]: Row<Op> } = {
   ScatterND: {
     infer: (X, indices, updates) =>
       indices.dtype === 'int64' &&
-      String(indices.shape) === `${updates.shape[0]},1` &&
+      String(indices.shape) === `${at(updates.shape, 0)},1` &&
       String(updates.shape.slice(1)) === String(X.shape.slice(1)) &&
       X.dtype === updates.dtype
         ? same(X)

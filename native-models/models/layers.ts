@@ -20,7 +20,8 @@ export const silu = (g: Graph, x: Value): Value => g.Mul(x, g.Sigmoid(x));
 /** `x` as a non-empty record of JSON, as config.json holds it.
  * @throws if it is none */
 export function record(x: unknown, what: string): Readonly<Record<string, unknown>> {
-  if (typeof x !== 'object' || x === null || Array.isArray(x)) throw new Error(`${what} is not a JSON object; take config.json as the checkpoint has it`);
+  if (typeof x !== 'object' || x === null || Array.isArray(x))
+    throw new Error(`${what} is not a JSON object; take config.json as the checkpoint has it`);
   return x as Readonly<Record<string, unknown>>;
 }
 
@@ -48,7 +49,9 @@ export class ConfigReader {
   }
   ints(key: string, otherwise: readonly number[]): readonly number[] {
     const x = this.values[key] ?? otherwise;
-    return Array.isArray(x) && x.length > 0 && x.every(n => Number.isInteger(n) && n > 0) ? (x as number[]) : this.refuse(key, 'needs a list of positive integers');
+    return Array.isArray(x) && x.length > 0 && x.every(n => Number.isInteger(n) && n > 0)
+      ? (x as number[])
+      : this.refuse(key, 'needs a list of positive integers');
   }
   /** Only what is written in `allowed` is computed here; anything else is refused by name. */
   only(key: string, allowed: readonly unknown[], otherwise: unknown = allowed[0]): void {

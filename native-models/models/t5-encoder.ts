@@ -26,8 +26,15 @@ export function parseT5Config(config: unknown): T5Config {
   const buckets = c.int('relative_attention_num_buckets', 32);
   if (buckets % 4) c.refuse('relative_attention_num_buckets', 'must be a multiple of 4');
   return {
-    vocab_size: c.int('vocab_size', 32128), d_model: c.int('d_model', 512), d_kv: c.int('d_kv', 64), d_ff: c.int('d_ff', 2048), num_layers: c.int('num_layers', 6), num_heads: c.int('num_heads', 8),
-    relative_attention_num_buckets: buckets, relative_attention_max_distance: c.int('relative_attention_max_distance', 128), layer_norm_epsilon: c.positive('layer_norm_epsilon', 1e-6),
+    vocab_size: c.int('vocab_size', 32128),
+    d_model: c.int('d_model', 512),
+    d_kv: c.int('d_kv', 64),
+    d_ff: c.int('d_ff', 2048),
+    num_layers: c.int('num_layers', 6),
+    num_heads: c.int('num_heads', 8),
+    relative_attention_num_buckets: buckets,
+    relative_attention_max_distance: c.int('relative_attention_max_distance', 128),
+    layer_norm_epsilon: c.positive('layer_norm_epsilon', 1e-6),
   };
 }
 
@@ -38,43 +45,56 @@ export const t5BlockOf = (path: string): string | undefined => /^encoder\.block\
  * @param input_ids [B, T], int64, 0 to vocab_size - 1, padded with 0
  * @returns last_hidden_state [B, T, d_model] */
 export function t5Encoder(g: Graph, c: T5Config, input_ids: Value): Value {
-  const T = input_ids.shape[1]!, encoder = g.at('encoder');
-  let x = g.Gather(g.at('shared').initializer('weight', [c.vocab_size, c.d_model]), input_ids, { axis: 0 });         // [B, T, D]
-  const bias = positionBias(encoder.at('block.0.layer.0.SelfAttention'), c, T);                                     // [1, H, T, T]
+  const T = input_ids.shape[1]!,
+    encoder = g.at('encoder');
+  let x = g.Gather(g.at('shared').initializer('weight', [c.vocab_size, c.d_model]), input_ids, { axis: 0 }); // [B, T, D]
+  const bias = positionBias(encoder.at('block.0.layer.0.SelfAttention'), c, T); // [1, H, T, T]
   for (let i = 0; i < c.num_layers; i++) {
-    const attn = encoder.at('block').at(i).at('layer.0'), ff = encoder.at('block').at(i).at('layer.1'), dense = ff.at('DenseReluDense');
-    x = attn.Add(x, attention(attn.at('SelfAttention'), c, rmsNorm(attn.at('layer_norm'), c, x), bias));            // [B, T, D]
+    const attn = encoder.at('block').at(i).at('layer.0'),
+      ff = encoder.at('block').at(i).at('layer.1'),
+      dense = ff.at('DenseReluDense');
+    x = attn.Add(x, attention(attn.at('SelfAttention'), c, rmsNorm(attn.at('layer_norm'), c, x), bias)); // [B, T, D]
     const y = rmsNorm(ff.at('layer_norm'), c, x);
-    const gated = dense.Mul(dense.Gelu(linear(dense.at('wi_0'), y, c.d_ff, false), { approximate: 'tanh' }), linear(dense.at('wi_1'), y, c.d_ff, false)); // [B, T, d_ff]
-    x = ff.Add(x, linear(dense.at('wo'), gated, c.d_model, false));                                                 // [B, T, D]
+    const gated = dense.Mul(
+      dense.Gelu(linear(dense.at('wi_0'), y, c.d_ff, false), { approximate: 'tanh' }),
+      linear(dense.at('wi_1'), y, c.d_ff, false),
+    ); // [B, T, d_ff]
+    x = ff.Add(x, linear(dense.at('wo'), gated, c.d_model, false)); // [B, T, D]
   }
-  return rmsNorm(encoder.at('final_layer_norm'), c, x);                                                             // [B, T, D]
+  return rmsNorm(encoder.at('final_layer_norm'), c, x); // [B, T, D]
 }
 
 /** x / sqrt(mean x² + epsilon) · weight */
-const rmsNorm = (g: Graph, c: T5Config, x: Value): Value => g.SimplifiedLayerNormalization(x, g.initializer('weight', [c.d_model]), { axis: -1, epsilon: c.layer_norm_epsilon });
+const rmsNorm = (g: Graph, c: T5Config, x: Value): Value =>
+  g.SimplifiedLayerNormalization(x, g.initializer('weight', [c.d_model]), { axis: -1, epsilon: c.layer_norm_epsilon });
 
 /** softmax(q kᵀ + bias) v; no division by √d, the weights were trained with it inside. x [B, T, D] -> [B, T, D] */
 function attention(g: Graph, c: T5Config, x: Value, bias: Value): Value {
-  const [B, T] = x.shape as readonly [number, number, number], H = c.num_heads, d = c.d_kv;
+  const [B, T] = x.shape as readonly [number, number, number],
+    H = c.num_heads,
+    d = c.d_kv;
   const head = (name: string): Value => g.Transpose(g.Reshape(linear(g.at(name), x, H * d, false), [B, T, H, d]), { perm: [0, 2, 1, 3] }); // [B, H, T, d]
-  const scores = g.Add(g.FusedMatMul(head('q'), head('k'), { transB: 1 }), bias);                                   // [B, H, T, T]
-  const o = g.FusedMatMul(g.Softmax(scores, { axis: -1 }), head('v'));                                              // [B, H, T, d]
-  return linear(g.at('o'), g.Reshape(g.Transpose(o, { perm: [0, 2, 1, 3] }), [B, T, H * d]), c.d_model, false);     // [B, T, D]
+  const scores = g.Add(g.FusedMatMul(head('q'), head('k'), { transB: 1 }), bias); // [B, H, T, T]
+  const o = g.FusedMatMul(g.Softmax(scores, { axis: -1 }), head('v')); // [B, H, T, d]
+  return linear(g.at('o'), g.Reshape(g.Transpose(o, { perm: [0, 2, 1, 3] }), [B, T, H * d]), c.d_model, false); // [B, T, D]
 }
 
 /** What each head adds to the score of a query for a key so many places before or behind it, [1, H, T, T]. */
 function positionBias(g: Graph, c: T5Config, T: number): Value {
   const rows = Array.from({ length: T * T }, (_, i) => relativePositionBucket(c, (i % T) - Math.floor(i / T)));
   const table = g.at('relative_attention_bias').initializer('weight', [c.relative_attention_num_buckets, c.num_heads]);
-  const bias = g.Gather(table, g.constant(rows, 'int64', [T, T]), { axis: 0 });                                     // [T, T, H]
-  return g.Reshape(g.Transpose(bias, { perm: [2, 0, 1] }), [1, c.num_heads, T, T]);                                 // [1, H, T, T]
+  const bias = g.Gather(table, g.constant(rows, 'int64', [T, T]), { axis: 0 }); // [T, T, H]
+  return g.Reshape(g.Transpose(bias, { perm: [2, 0, 1] }), [1, c.num_heads, T, T]); // [1, H, T, T]
 }
 
 /** The bucket of a distance (key's place minus query's): half of the buckets for keys behind, and of each half one half exact, the other logarithmic up to the largest distance.
  * In float32, as torch computes it: at the borders the last bit decides. */
 export function relativePositionBucket(c: T5Config, distance: number): number {
-  const half = c.relative_attention_num_buckets / 2, exact = half / 2, n = Math.abs(distance), side = distance > 0 ? half : 0, f32 = Math.fround;
+  const half = c.relative_attention_num_buckets / 2,
+    exact = half / 2,
+    n = Math.abs(distance),
+    side = distance > 0 ? half : 0,
+    f32 = Math.fround;
   if (n < exact) return side + n;
   const share = f32(f32(Math.log(f32(n / exact))) / f32(Math.log(c.relative_attention_max_distance / exact)));
   return side + Math.min(half - 1, exact + Math.floor(f32(share * (half - exact))));

@@ -1,7 +1,17 @@
 /** @file The VAE's loops around its chunk programs: time chunks with carried caches, and tiles (diffusers models/autoencoders/autoencoder_kl_cogvideox.py: _encode, _decode, tiled_encode, tiled_decode),
  * with what is odd there kept: statistics are those of a chunk, blending works in place on tiles that are already blended, and a tiled picture can come out larger than its latents say. */
 import type { DType, Graph, Value } from '../graph/graph.ts';
-import { FRAMES_PER_CHUNK, LATENTS_PER_CHUNK, cacheInput, decodeChunk, encodeChunk, parseVaeConfig, spatialRatio, timeChunks, type VaeConfig } from '../models/autoencoder-kl-cogvideox.ts';
+import {
+  FRAMES_PER_CHUNK,
+  LATENTS_PER_CHUNK,
+  cacheInput,
+  decodeChunk,
+  encodeChunk,
+  parseVaeConfig,
+  spatialRatio,
+  timeChunks,
+  type VaeConfig,
+} from '../models/autoencoder-kl-cogvideox.ts';
 import type { Program, Runtime, Tensor } from '../runtime/runtime.ts';
 import type { Component } from '../weights/checkpoint.ts';
 import { loadProgram } from './program.ts';
@@ -25,13 +35,20 @@ export interface Tiling {
 
 /** The tiles that diffusers would use: half of the config's sample size, unless said otherwise. */
 export function tilingOf(c: VaeConfig, given: Partial<Tiling> = {}): Tiling {
-  const height = given.tile_sample_min_height ?? Math.floor(c.sample_height / 2), width = given.tile_sample_min_width ?? Math.floor(c.sample_width / 2), ratio = spatialRatio(c);
+  const height = given.tile_sample_min_height ?? Math.floor(c.sample_height / 2),
+    width = given.tile_sample_min_width ?? Math.floor(c.sample_width / 2),
+    ratio = spatialRatio(c);
   const tiling = {
-    tile_sample_min_height: height, tile_sample_min_width: width,
-    tile_latent_min_height: given.tile_latent_min_height ?? Math.floor(height / ratio), tile_latent_min_width: given.tile_latent_min_width ?? Math.floor(width / ratio),
-    tile_overlap_factor_height: given.tile_overlap_factor_height ?? 1 / 6, tile_overlap_factor_width: given.tile_overlap_factor_width ?? 1 / 5,
+    tile_sample_min_height: height,
+    tile_sample_min_width: width,
+    tile_latent_min_height: given.tile_latent_min_height ?? Math.floor(height / ratio),
+    tile_latent_min_width: given.tile_latent_min_width ?? Math.floor(width / ratio),
+    tile_overlap_factor_height: given.tile_overlap_factor_height ?? 1 / 6,
+    tile_overlap_factor_width: given.tile_overlap_factor_width ?? 1 / 5,
   };
-  for (const [key, n] of Object.entries(tiling)) if (!(n > 0) || (key.includes('factor') ? n >= 1 : !Number.isInteger(n))) throw new Error(`${key} is ${n}; it must be ${key.includes('factor') ? 'between 0 and 1' : 'a positive integer'}`);
+  for (const [key, n] of Object.entries(tiling))
+    if (!(n > 0) || (key.includes('factor') ? n >= 1 : !Number.isInteger(n)))
+      throw new Error(`${key} is ${n}; it must be ${key.includes('factor') ? 'between 0 and 1' : 'a positive integer'}`);
   return tiling;
 }
 
@@ -52,20 +69,28 @@ export interface Vae {
 /** The VAE of a checkpoint; its programs are loaded when a size is first needed, and those of another size let go.
  * @param tiling undefined: whole pictures; otherwise tiles where the picture is larger than one */
 export function openVae(runtime: Runtime, component: Component, dtype: DType, tiling?: Partial<Tiling>): Vae {
-  const config = parseVaeConfig(component.config), tiles = tiling && tilingOf(config, tiling), programs = new Programs(runtime, component, config, dtype), ratio = spatialRatio(config);
+  const config = parseVaeConfig(component.config),
+    tiles = tiling && tilingOf(config, tiling),
+    programs = new Programs(runtime, component, config, dtype),
+    ratio = spatialRatio(config);
   return {
     config,
     compression: { spatial: ratio, temporal: config.temporal_compression_ratio },
     scalingFactor: config.scaling_factor,
     async encode(data, shape, signal) {
       const [, C, , H, W] = shape;
-      if (C !== config.in_channels || H % ratio || W % ratio) throw new Error(`the VAE cannot encode [${shape.join(',')}]: it takes ${config.in_channels} channels, height and width divisible by ${ratio}`);
+      if (C !== config.in_channels || H % ratio || W % ratio)
+        throw new Error(
+          `the VAE cannot encode [${shape.join(',')}]: it takes ${config.in_channels} channels, height and width divisible by ${ratio}`,
+        );
       const whole = joinTime(await collect(run(encoder(tiles), programs, { data, shape }, signal)));
-      const mean = channels(whole, 0, config.latent_channels), logvar = channels(whole, config.latent_channels, 2 * config.latent_channels);
+      const mean = channels(whole, 0, config.latent_channels),
+        logvar = channels(whole, config.latent_channels, 2 * config.latent_channels);
       return { mean: mean.data, logvar: logvar.data.map(x => Math.min(20, Math.max(-30, x))), shape: mean.shape };
     },
     decode(data, shape, signal) {
-      if (shape[1] !== config.latent_channels) throw new Error(`the VAE cannot decode [${shape.join(',')}]: its latents have ${config.latent_channels} channels`);
+      if (shape[1] !== config.latent_channels)
+        throw new Error(`the VAE cannot decode [${shape.join(',')}]: its latents have ${config.latent_channels} channels`);
       return run(decoder(tiles), programs, { data, shape }, signal);
     },
     release: () => programs.release(),
@@ -80,29 +105,52 @@ interface Direction {
 }
 /** height, width */
 type Pair = readonly [number, number];
-const encoder = (t: Tiling | undefined): Direction => ({ kind: 'encode', chunk: FRAMES_PER_CHUNK, ...(t && { tiles: cut(t, [t.tile_sample_min_height, t.tile_sample_min_width], [t.tile_latent_min_height, t.tile_latent_min_width]) }) });
-const decoder = (t: Tiling | undefined): Direction => ({ kind: 'decode', chunk: LATENTS_PER_CHUNK, ...(t && { tiles: cut(t, [t.tile_latent_min_height, t.tile_latent_min_width], [t.tile_sample_min_height, t.tile_sample_min_width]) }) });
+const encoder = (t: Tiling | undefined): Direction => ({
+  kind: 'encode',
+  chunk: FRAMES_PER_CHUNK,
+  ...(t && { tiles: cut(t, [t.tile_sample_min_height, t.tile_sample_min_width], [t.tile_latent_min_height, t.tile_latent_min_width]) }),
+});
+const decoder = (t: Tiling | undefined): Direction => ({
+  kind: 'decode',
+  chunk: LATENTS_PER_CHUNK,
+  ...(t && { tiles: cut(t, [t.tile_latent_min_height, t.tile_latent_min_width], [t.tile_sample_min_height, t.tile_sample_min_width]) }),
+});
 /** A tile's size in the input, and what is blended and kept of it in the output. */
 function cut(t: Tiling, tile: Pair, out: Pair) {
   const factor: Pair = [t.tile_overlap_factor_height, t.tile_overlap_factor_width];
-  const overlap: Pair = [Math.floor(tile[0] * (1 - factor[0])), Math.floor(tile[1] * (1 - factor[1]))], blend: Pair = [Math.floor(out[0] * factor[0]), Math.floor(out[1] * factor[1])];
-  if (overlap[0] < 1 || overlap[1] < 1) throw new Error(`tiles of ${tile.join('x')} that share ${factor.join(' and ')} of their size leave nothing between them; take larger ones`);
+  const overlap: Pair = [Math.floor(tile[0] * (1 - factor[0])), Math.floor(tile[1] * (1 - factor[1]))],
+    blend: Pair = [Math.floor(out[0] * factor[0]), Math.floor(out[1] * factor[1])];
+  if (overlap[0] < 1 || overlap[1] < 1)
+    throw new Error(
+      `tiles of ${tile.join('x')} that share ${factor.join(' and ')} of their size leave nothing between them; take larger ones`,
+    );
   return { tile, overlap, blend, keep: [out[0] - blend[0], out[1] - blend[1]] as Pair };
 }
 
 async function* run({ kind, chunk, tiles }: Direction, programs: Programs, x: Block, signal?: AbortSignal): AsyncGenerator<Block> {
-  const [, , T, H, W] = x.shape, times = timeChunks(T, chunk);
-  if (!tiles || (H <= tiles.tile[0] && W <= tiles.tile[1])) return yield* inTime(kind, programs, x, [0, 0], [H, W], times, signal);
-  const grid = starts(H, tiles.overlap[0]).map(y => starts(W, tiles.overlap[1]).map(left => ({ at: [y, left] as Pair, size: [Math.min(tiles.tile[0], H - y), Math.min(tiles.tile[1], W - left)] as Pair, blocks: [] as Block[] })));
+  const [, , T, H, W] = x.shape,
+    times = timeChunks(T, chunk);
+  if (!tiles || (H <= tiles.tile[0] && W <= tiles.tile[1])) {
+    yield* inTime(kind, programs, x, [0, 0], [H, W], times, signal);
+    return;
+  }
+  const { tile, overlap } = tiles,
+    tileAt = (top: number, left: number) => ({
+      at: [top, left] as Pair,
+      size: [Math.min(tile[0], H - top), Math.min(tile[1], W - left)] as Pair,
+      blocks: [] as Block[],
+    });
+  const grid = starts(H, overlap[0]).map(top => starts(W, overlap[1]).map(left => tileAt(top, left)));
   // Tiles of one size after the other, so that no program is loaded twice.
-  for (const tile of grid.flat().sort((a, b) => b.size[0] - a.size[0] || b.size[1] - a.size[1])) tile.blocks = await collect(inTime(kind, programs, x, tile.at, tile.size, times, signal));
+  for (const one of grid.flat().sort((a, b) => b.size[0] - a.size[0] || b.size[1] - a.size[1]))
+    one.blocks = await collect(inTime(kind, programs, x, one.at, one.size, times, signal));
   // Blending knows no time: chunk by chunk, and each let go when it is handed out.
   for (let k = 0; k < times.length; k++) {
-    const rows = grid.map(row => row.map(tile => tile.blocks.shift()!));
+    const rows = grid.map(row => row.map(one => one.blocks.shift()!));
     for (const [i, row] of rows.entries())
-      for (const [j, tile] of row.entries()) {
-        if (i) blend(rows[i - 1]![j]!, tile, tiles.blend[0], 3);
-        if (j) blend(row[j - 1]!, tile, tiles.blend[1], 4);
+      for (const [j, one] of row.entries()) {
+        if (i) blend(rows[i - 1]![j]!, one, tiles.blend[0], 3);
+        if (j) blend(row[j - 1]!, one, tiles.blend[1], 4);
       }
     yield assemble(rows, tiles.keep);
   }
@@ -110,17 +158,27 @@ async function* run({ kind, chunk, tiles }: Direction, programs: Programs, x: Bl
 const starts = (n: number, step: number): number[] => Array.from({ length: Math.ceil(n / step) }, (_, i) => i * step);
 
 /** One tile (or the whole picture) from its first chunk to its last, the caches going from one to the next inside the runtime. */
-async function* inTime(kind: Direction['kind'], programs: Programs, x: Block, at: Pair, size: Pair, times: readonly { start: number; end: number }[], signal?: AbortSignal): AsyncGenerator<Block> {
+async function* inTime(
+  kind: Direction['kind'],
+  programs: Programs,
+  x: Block,
+  at: Pair,
+  size: Pair,
+  times: readonly { start: number; end: number }[],
+  signal?: AbortSignal,
+): AsyncGenerator<Block> {
   let caches: Readonly<Record<string, Tensor>> = {};
   try {
     for (const { start, end } of times) {
-      const piece = region(x, start, end, at, size), given = programs.runtime.tensor('float32', piece.shape, piece.data);
+      const piece = region(x, start, end, at, size),
+        given = programs.runtime.tensor('float32', piece.shape, piece.data);
       try {
         const program = await programs.get(kind, start === 0, piece.shape);
         const { [OUT]: out, ...next } = await program.run({ [IN]: given, ...caches }, signal);
         for (const t of Object.values(caches)) t.release();
         caches = Object.fromEntries(Object.entries(next).map(([name, t]) => [name.slice(NEXT.length), t]));
-        const data = ((await out!.read()) as Float32Array).slice(), shape = out!.shape as unknown as Shape5;
+        const data = ((await out!.read()) as Float32Array).slice(),
+          shape = out!.shape as unknown as Shape5;
         out!.release();
         yield { data, shape };
       } finally {
@@ -133,7 +191,9 @@ async function* inTime(kind: Direction['kind'], programs: Programs, x: Block, at
 }
 
 /** A chunk program's names at its edges; a cache goes in as cacheInput(path) and comes out with NEXT in front. */
-const IN = 'chunk', OUT = 'out', NEXT = 'next.';
+const IN = 'chunk',
+  OUT = 'out',
+  NEXT = 'next.';
 
 /** The loaded chunk programs of one direction and one size. */
 class Programs {
@@ -150,13 +210,18 @@ class Programs {
     this.#dtype = dtype;
   }
   async get(kind: Direction['kind'], first: boolean, shape: Shape5): Promise<Program> {
-    const [B, , T, H, W] = shape, family = `${kind} ${B} ${H}x${W}`, key = `${family} ${T} ${first}`;
+    const [B, , T, H, W] = shape,
+      family = `${kind} ${B} ${H}x${W}`,
+      key = `${family} ${T} ${first}`;
     if (family !== this.#family) this.release();
     this.#family = family;
     const known = this.#held.get(key);
     if (known) return known;
     const other = kind === 'encode' ? 'decoder.' : 'encoder.';
-    const program = await loadProgram(this.runtime, this.#component, g => vaeChunk(g, this.#config, kind, first, shape), { dtype: this.#dtype, elsewhere: name => name.startsWith(other) });
+    const program = await loadProgram(this.runtime, this.#component, g => vaeChunk(g, this.#config, kind, first, shape), {
+      dtype: this.#dtype,
+      elsewhere: name => name.startsWith(other),
+    });
     this.#held.set(key, program);
     return program;
   }
@@ -169,7 +234,10 @@ class Programs {
 /** A chunk program's graph: input `chunk` and, but for the first, the caches; outputs `out` and the caches for the next. */
 export function vaeChunk(g: Graph, config: VaeConfig, kind: 'encode' | 'decode', first: boolean, shape: Shape5): Record<string, Value> {
   const x = g.input(IN, shape);
-  const { out, caches } = kind === 'encode' ? (({ moments, caches }) => ({ out: moments, caches }))(encodeChunk(g, config, x, first)) : (({ sample, caches }) => ({ out: sample, caches }))(decodeChunk(g, config, x, first));
+  const { out, caches } =
+    kind === 'encode'
+      ? (({ moments, caches }) => ({ out: moments, caches }))(encodeChunk(g, config, x, first))
+      : (({ sample, caches }) => ({ out: sample, caches }))(decodeChunk(g, config, x, first));
   return { [OUT]: out, ...Object.fromEntries([...caches].map(([path, v]) => [NEXT + cacheInput(path), v])) };
 }
 
@@ -177,7 +245,8 @@ export function vaeChunk(g: Graph, config: VaeConfig, kind: 'encode' | 'decode',
 
 /** Rows of contiguous numbers: for each line (b, c, t, y) its offset. */
 function region({ data, shape: [B, C, T, H, W] }: Block, start: number, end: number, [top, left]: Pair, [h, w]: Pair): Block {
-  const t = end - start, out = new Float32Array(B * C * t * h * w);
+  const t = end - start,
+    out = new Float32Array(B * C * t * h * w);
   let to = 0;
   for (let bc = 0; bc < B * C; bc++)
     for (let f = start; f < end; f++)
@@ -190,12 +259,18 @@ function region({ data, shape: [B, C, T, H, W] }: Block, start: number, end: num
 
 /** Fades `b` in behind `a` (above it for axis 3, left of it for axis 4) over `extent` lines, in place in b: torch's float32, product by product. */
 function blend(a: Block, b: Block, extent: number, axis: 3 | 4): void {
-  const f32 = Math.fround, n = Math.min(a.shape[axis], b.shape[axis], extent), [B, C, T, H, W] = b.shape, [aH, aW] = [a.shape[3], a.shape[4]];
+  const f32 = Math.fround,
+    n = Math.min(a.shape[axis], b.shape[axis], extent),
+    [B, C, T, H, W] = b.shape,
+    [aH, aW] = [a.shape[3], a.shape[4]];
   for (let plane = 0; plane < B * C * T; plane++)
     for (let i = 0; i < n; i++) {
-      const fade = f32(i / n), keep = f32(1 - i / n), length = axis === 3 ? Math.min(W, aW) : Math.min(H, aH);
+      const fade = f32(i / n),
+        keep = f32(1 - i / n),
+        length = axis === 3 ? Math.min(W, aW) : Math.min(H, aH);
       for (let j = 0; j < length; j++) {
-        const from = axis === 3 ? (plane * aH + aH - n + i) * aW + j : (plane * aH + j) * aW + aW - n + i, to = axis === 3 ? (plane * H + i) * W + j : (plane * H + j) * W + i;
+        const from = axis === 3 ? (plane * aH + aH - n + i) * aW + j : (plane * aH + j) * aW + aW - n + i,
+          to = axis === 3 ? (plane * H + i) * W + j : (plane * H + j) * W + i;
         b.data[to] = f32(a.data[from]! * keep) + f32(b.data[to]! * fade);
       }
     }
@@ -203,8 +278,12 @@ function blend(a: Block, b: Block, extent: number, axis: 3 | 4): void {
 
 /** Of each tile its first keep[0] x keep[1], side by side. */
 function assemble(rows: readonly (readonly Block[])[], keep: Pair): Block {
-  const heights = rows.map(row => Math.min(keep[0], row[0]!.shape[3])), widths = rows[0]!.map(tile => Math.min(keep[1], tile.shape[4]));
-  const [B, C, T] = rows[0]![0]!.shape, H = heights.reduce((a, b) => a + b), W = widths.reduce((a, b) => a + b), data = new Float32Array(B * C * T * H * W);
+  const heights = rows.map(row => Math.min(keep[0], row[0]!.shape[3])),
+    widths = rows[0]!.map(tile => Math.min(keep[1], tile.shape[4]));
+  const [B, C, T] = rows[0]![0]!.shape,
+    H = heights.reduce((a, b) => a + b),
+    W = widths.reduce((a, b) => a + b),
+    data = new Float32Array(B * C * T * H * W);
   let top = 0;
   for (const [i, row] of rows.entries()) {
     let left = 0;
@@ -223,7 +302,10 @@ function assemble(rows: readonly (readonly Block[])[], keep: Pair): Block {
 }
 
 function joinTime(blocks: readonly Block[]): Block {
-  const [B, C, , H, W] = blocks[0]!.shape, T = blocks.reduce((n, b) => n + b.shape[2], 0), plane = H * W, data = new Float32Array(B * C * T * plane);
+  const [B, C, , H, W] = blocks[0]!.shape,
+    T = blocks.reduce((n, b) => n + b.shape[2], 0),
+    plane = H * W,
+    data = new Float32Array(B * C * T * plane);
   for (let bc = 0, to = 0; bc < B * C; bc++)
     for (const b of blocks) {
       const n = b.shape[2] * plane;
@@ -234,7 +316,8 @@ function joinTime(blocks: readonly Block[]): Block {
 }
 
 function channels({ data, shape: [B, C, T, H, W] }: Block, from: number, to: number): Block {
-  const plane = T * H * W, out = new Float32Array(B * (to - from) * plane);
+  const plane = T * H * W,
+    out = new Float32Array(B * (to - from) * plane);
   for (let b = 0; b < B; b++) out.set(data.subarray((b * C + from) * plane, (b * C + to) * plane), b * (to - from) * plane);
   return { data: out, shape: [B, to - from, T, H, W] };
 }

@@ -87,7 +87,7 @@ export interface CApiOptions {
 
 /** A runtime by the C API, on the CPU or on CUDA. @throws DeviceError if the library does not load */
 export async function openCApi({ library, threads, cuda }: CApiOptions): Promise<Runtime> {
-  const koffi = (await import('koffi')).default;
+  const koffi = await open();
   const api = bind(koffi, library);
   const must = (status: Pointer): void => {
     if (!status) return;
@@ -156,7 +156,7 @@ export async function openCApi({ library, threads, cuda }: CApiOptions): Promise
   const mine = (t: Tensor): t is CApiTensor => t instanceof CApiTensor && t.usable;
   const wrap = (value: Pointer): CApiTensor => {
     const info = out(o => api.GetTensorTypeAndShape(value, o));
-    const dims = new BigInt64Array(Number(out<number>(o => api.GetDimensionsCount(info, o))));
+    const dims = new BigInt64Array(Number(out<number | bigint>(o => api.GetDimensionsCount(info, o))));
     const kind = out<number>(o => api.GetTensorElementType(info, o));
     must(api.GetDimensions(info, dims, dims.length));
     api.ReleaseTensorTypeAndShapeInfo(info);
@@ -221,7 +221,7 @@ export async function openCApi({ library, threads, cuda }: CApiOptions): Promise
         throw explain(name, device, e);
       });
       const names = (count: Call, nameOf: Call): string[] =>
-        Array.from({ length: Number(out<number>(o => count(session, o))) }, (_, i) => {
+        Array.from({ length: Number(out<number | bigint>(o => count(session, o))) }, (_, i) => {
           const p = out(o => nameOf(session, i, allocator, o));
           const text = koffi.decode(p, 'char', -1) as string;
           must(api.AllocatorFree(allocator, p));
@@ -334,6 +334,23 @@ function later(call: Call, ...args: unknown[]): Promise<Pointer> {
   });
 }
 
+let opened: typeof Koffi | undefined;
+/** koffi runs native code on stacks of its own, 128 KiB for calls on another thread; ONNX Runtime computes on the calling thread too and expects what threads have: 8 MiB. */
+async function open(): Promise<typeof Koffi> {
+  if (opened) return opened;
+  const koffi = (await import('koffi')).default;
+  koffi.config({ sync_stack_size: 8 << 20, async_stack_size: 8 << 20, resident_async_pools: 1 });
+  return (opened ??= koffi);
+}
+
+const libraries = new Map<string, ReturnType<typeof Koffi.load>>();
+/** A library whose handle is collected is unloaded, and every function in it jumps nowhere: handles stay for good. */
+function load(koffi: typeof Koffi, name: string): ReturnType<typeof Koffi.load> {
+  const known = libraries.get(name) ?? koffi.load(name);
+  libraries.set(name, known);
+  return known;
+}
+
 const bound = new Map<string, Api>();
 let prototypes = 0; // koffi names types process-wide
 
@@ -341,11 +358,13 @@ function bind(koffi: typeof Koffi, library: string): Api {
   const known = bound.get(library);
   if (known) return known;
   const read = (from: Pointer, i: number): Pointer => koffi.decode(from, i * 8, 'void *') as Pointer;
-  const call = (p: Pointer, signature: (name: string) => string): Call =>
-    koffi.decode(p, koffi.proto(signature(`OrtCall${prototypes++}`))) as unknown as Call;
+  const call = (p: Pointer, signature: (name: string) => string): Call => {
+    const decoded: unknown = koffi.decode(p, koffi.proto(signature(`OrtCall${prototypes++}`)));
+    return decoded as Call;
+  };
   let base: Pointer;
   try {
-    base = koffi.load(library).func('void *OrtGetApiBase()')() as Pointer;
+    base = load(koffi, library).func('void *OrtGetApiBase()')() as Pointer;
   } catch (e) {
     throw new DeviceError('library', `${library} does not load: ${e instanceof Error ? e.message : String(e)}`, e);
   }
@@ -366,7 +385,7 @@ function bind(koffi: typeof Koffi, library: string): Api {
 
 /** cudaMemcpy from the device; it waits for what was computed before. */
 function cudaCopy(koffi: typeof Koffi): (to: Numbers, from: Pointer) => void {
-  const memcpy = koffi.load(cudart).func('int cudaMemcpy(void *, void *, size_t, int)') as unknown as (...args: unknown[]) => number;
+  const memcpy = load(koffi, cudart).func('int cudaMemcpy(void *, void *, size_t, int)') as unknown as (...args: unknown[]) => number;
   return (to, from) => {
     const code = memcpy(to, from, to.byteLength, 2); // 2: device to host
     if (code) throw new DeviceError('other', `a tensor could not be read back from the GPU: CUDA error ${code}`);
@@ -396,10 +415,10 @@ const cudaLibraries: readonly (readonly [name: string, what: string])[] = window
 
 /** Are the driver, its libraries and a GPU there? Loads nothing of ONNX Runtime. */
 export async function findCuda(): Promise<{ available: boolean; text: string }> {
-  const koffi = (await import('koffi')).default;
+  const koffi = await open();
   const missing = (name: string): string | undefined => {
     try {
-      koffi.load(name);
+      load(koffi, name);
       return undefined;
     } catch (e) {
       return e instanceof Error ? e.message : String(e);
@@ -415,8 +434,8 @@ export async function findCuda(): Promise<{ available: boolean; text: string }> 
         text: `${what} is not there: put the folder of ${name} on ${windows ? 'the PATH' : 'LD_LIBRARY_PATH'} before the start (${why})`,
       };
   }
-  const lib = koffi.load(cudart);
-  const call = (signature: string): ((...args: unknown[]) => number) => lib.func(signature) as unknown as (...args: unknown[]) => number;
+  const lib = load(koffi, cudart);
+  const call = (signature: string): ((...args: unknown[]) => number) => lib.func(signature);
   const count: [number] = [0];
   const code = call('int cudaGetDeviceCount(_Out_ int *)')(count);
   if (code || !count[0]) return { available: false, text: `CUDA finds no GPU (its error ${code}): is driver 580 or newer installed?` };

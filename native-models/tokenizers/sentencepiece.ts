@@ -32,7 +32,6 @@ const MAX_FILE = 32 * 1024 * 1024;
 const MAX_NODES = 8_000_000;
 const MAX_REPLACEMENT = 1024; // bytes; Unicode's longest compatibility mapping has 33
 const UNK_PENALTY = 10;
-const USER_DEFINED_SCORE = fround(0.1); // for each byte of a user-defined symbol after its first
 const SPACE = 0x20;
 const SPACE_SYMBOL = [0xe2, 0x96, 0x81]; // U+2581
 const REPLACEMENT_CHARACTER = [0xef, 0xbf, 0xbd]; // U+FFFD
@@ -291,17 +290,17 @@ class Unigram implements SentencePiece {
       const text = decoder.decode(piece);
       if (kind === Kind.normal || kind === Kind.userDefined || kind === Kind.unused) {
         ordinary++;
-        if (!this.#trie.add(piece, id)) refuse(`the piece '${text}' is defined twice`);
+        if (!this.#trie.add(piece, id)) refuse(`the piece ${JSON.stringify(text)} is defined twice`);
         if (kind === Kind.userDefined) userDefined.add(piece, id);
         if (kind === Kind.normal) min = Math.min(min, this.#scores[id]!);
         return;
       }
-      if (reserved.has(text)) refuse(`the piece '${text}' is defined twice`);
+      if (reserved.has(text)) refuse(`the piece ${JSON.stringify(text)} is defined twice`);
       reserved.set(text, id);
       if (kind === Kind.unknown) unkId = unkId < 0 ? id : refuse('it has two pieces for the unknown');
       if (kind === Kind.byte) {
         const byte = /^<0x([0-9A-F]{2})>$/.exec(text);
-        if (!m.byteFallback || byte === null) refuse(`the byte piece '${text}' is not one or not expected`);
+        if (!m.byteFallback || byte === null) refuse(`the byte piece ${JSON.stringify(text)} is not one or not expected`);
         byteIds[parseInt(byte[1]!, 16)] = id;
       }
     });
@@ -442,8 +441,8 @@ class Unigram implements SentencePiece {
         if (id < 0) continue;
         const kind = this.#model.kinds[id]!;
         if (kind === Kind.unused) continue;
-        const score = kind === Kind.userDefined ? USER_DEFINED_SCORE * (end - start - 1) : this.#scores[id]!;
-        offer(end, fround(fround(score) + here), start, id);
+        const score = kind === Kind.userDefined ? fround(0.1 * (end - start - 1)) : this.#scores[id]!;
+        offer(end, fround(score + here), start, id);
         if (end - start === oneCharacter) single = true;
       }
       if (!single) offer(start + oneCharacter, fround(unknown + here), start, this.unkId);

@@ -55,8 +55,8 @@ export class JsonReader {
   /** Takes an object: `each` is called at every value with its key and must take that value. */
   object(each: (key: string) => void): void {
     this.#open('{', 'an object');
-    const seen = new Set<string>();
     if (this.peek() !== 0x7d) {
+      const seen = new Set<string>();
       do {
         const key = this.string();
         if (seen.has(key)) throw new JsonError('duplicateKey', `the key "${printable(key)}" appears twice in one object`);
@@ -84,41 +84,16 @@ export class JsonReader {
   /** Takes a string. */
   string(): string {
     if (this.peek() !== 0x22) this.#fail('a string');
-    const from = this.#at++;
-    let escaped = false;
-    for (;;) {
-      const byte = this.#bytes[this.#at++];
-      if (byte === undefined) this.#fail('the end of a string');
-      if (byte === 0x22) break;
-      if (byte < 0x20) this.#fail('no control character in a string');
-      if (byte === 0x5c) {
-        escaped = true;
-        this.#at++;
-      }
-    }
-    if (!escaped) return this.#bytes.toString('utf8', from + 1, this.#at - 1);
-    let text: string;
-    try {
-      text = JSON.parse(this.#bytes.toString('utf8', from, this.#at)) as string;
-    } catch {
-      this.#at = from;
-      return this.#fail('a string with valid escapes');
-    }
-    if (!text.isWellFormed()) {
-      this.#at = from;
-      this.#fail('no lone surrogate in a string');
-    }
-    return text;
+    const from = this.#at;
+    return this.#decode(from, this.#passString());
   }
 
   /** Takes a number and gives it as written, so that the caller can tell 1 from 1.0 and from 1e0. */
   numberText(): string {
     this.peek();
     const from = this.#at;
-    const text = /^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/.exec(this.#run(from))?.[0];
-    if (text === undefined || !Number.isFinite(Number(text))) return this.#fail('a number');
-    this.#at = from + text.length;
-    return text;
+    this.#passNumber();
+    return this.#bytes.toString('latin1', from, this.#at);
   }
 
   /** Takes one of the words null, true, false. */
@@ -142,8 +117,10 @@ export class JsonReader {
     const byte = this.peek();
     if (byte === 0x7b) this.object(() => this.skip());
     else if (byte === 0x5b) this.array(() => this.skip());
-    else if (byte === 0x22) this.string();
-    else if (byte === 0x2d || (byte >= 0x30 && byte <= 0x39)) this.numberText();
+    else if (byte === 0x22) {
+      const from = this.#at;
+      if (this.#passString()) this.#decode(from, true);
+    } else if (byte === 0x2d || (byte >= 0x30 && byte <= 0x39)) this.#passNumber();
     else this.literal();
   }
 
@@ -152,16 +129,68 @@ export class JsonReader {
     if (this.peek() !== -1) this.#fail('nothing after the value');
   }
 
-  /** The bytes of a number's alphabet from `from` on. */
-  #run(from: number): string {
-    let to = from;
-    for (;;) {
-      const byte = this.#bytes[to];
-      const inside =
-        byte !== undefined && ((byte >= 0x30 && byte <= 0x39) || byte === 0x2b || byte === 0x2d || byte === 0x2e || (byte | 0x20) === 0x65);
-      if (!inside) return this.#bytes.toString('latin1', from, to);
-      to++;
+  /** Goes behind the string that begins here; true when it holds escapes, which are still to be checked. */
+  #passString(): boolean {
+    const bytes = this.#bytes;
+    let escaped = false;
+    let at = this.#at + 1;
+    for (; bytes[at] !== 0x22; at++) {
+      const byte = bytes[at];
+      if (byte === undefined || byte < 0x20) {
+        this.#at = at;
+        this.#fail(byte === undefined ? 'the end of a string' : 'no control character in a string');
+      }
+      if (byte === 0x5c) {
+        escaped = true;
+        at++;
+      }
     }
+    this.#at = at + 1;
+    return escaped;
+  }
+
+  /** The text of the string from its first quote at `from` to here. */
+  #decode(from: number, escaped: boolean): string {
+    if (!escaped) return this.#bytes.toString('utf8', from + 1, this.#at - 1);
+    let text: string | undefined;
+    try {
+      text = JSON.parse(this.#bytes.toString('utf8', from, this.#at)) as string;
+    } catch {
+      // what it holds is said below
+    }
+    if (text?.isWellFormed()) return text;
+    this.#at = from;
+    return this.#fail(text === undefined ? 'a string with valid escapes' : 'no lone surrogate in a string');
+  }
+
+  /** Goes behind the number that begins here. */
+  #passNumber(): void {
+    const bytes = this.#bytes;
+    const from = this.#at;
+    let at = from;
+    const digits = (): boolean => {
+      const first = at;
+      for (let byte = bytes[at]; byte !== undefined && byte >= 0x30 && byte <= 0x39; byte = bytes[++at]);
+      return at > first;
+    };
+    if (bytes[at] === 0x2d) at++;
+    let sound = true;
+    if (bytes[at] === 0x30) at++;
+    else sound = digits();
+    if (bytes[at] === 0x2e) {
+      at++;
+      sound &&= digits();
+    }
+    const exponent = at;
+    if (bytes[at] === 0x65 || bytes[at] === 0x45) {
+      at++;
+      if (bytes[at] === 0x2b || bytes[at] === 0x2d) at++;
+      sound &&= digits();
+    }
+    // 200 digits with an exponent of two are always a double.
+    if (!sound || ((at - from > 200 || at - exponent > 3) && !Number.isFinite(Number(bytes.toString('latin1', from, at)))))
+      this.#fail('a number');
+    this.#at = at;
   }
 
   #open(bracket: string, what: string): void {

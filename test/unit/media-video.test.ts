@@ -153,6 +153,29 @@ describe('a clip', () => {
     assert.ok(worst <= 4, `${worst} levels`);
   });
 
+  test('that is really a playlist or a script opens no other file', async () => {
+    const at = await room();
+    const secret = path.join(at, 'secret.mp4');
+    await writeVideo({ out: secret, width: 64, height: 64, fps: 8, frames: noise(64, 64, 2), request, ffmpeg });
+    const attacks: Record<string, string> = {
+      'concat.mp4': `ffconcat version 1.0\nfile 'secret.mp4'\n`,
+      'list.mp4': `#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://${secret}\n#EXT-X-ENDLIST\n`,
+      'remote.mp4': '#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://127.0.0.1:9/x.mp4\n#EXT-X-ENDLIST\n',
+    };
+    for (const [name, text] of Object.entries(attacks)) {
+      await writeFile(path.join(at, name), text);
+      await assert.rejects(
+        readFrames(ffmpeg, path.join(at, name), { width: 64, height: 64, frames: 9, ours: true }),
+        sentence(/cannot decode .*: the (video is damaged or is|file is) no MP4/),
+      );
+    }
+    // The attack is real: without our arguments the first one opens its neighbour.
+    assert.match(
+      spawnSync(ffmpeg.path, ['-nostdin', '-hide_banner', '-i', path.join(at, 'concat.mp4')], { encoding: 'utf8' }).stderr,
+      /Video: h264/,
+    );
+  });
+
   test('is the same twice, bit for bit, whatever the pace', async () => {
     const at = await room();
     const [a, b] = [path.join(at, 'a.mp4'), path.join(at, 'b.mp4')];
@@ -305,7 +328,7 @@ describe('when things go wrong nothing is left', () => {
     try {
       await writeFile(out, 'an earlier clip');
       const outcomes = [];
-      for (let free = 0; free <= 600; free += 40) {
+      for (const free of [0, 20, 40, 60, 80, 100, 120, 140, 160, 180, 200, 600]) {
         await rm(ballast, { force: true });
         await writeFile(ballast, Buffer.alloc((632 - free) * 1024));
         const earlier = await readFile(out);

@@ -10,7 +10,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { readAdapter } from '../../native-models/weights/lora.ts';
-import { readBytes, readSafetensors, SafetensorsError, writeSafetensors, type SafetensorsRule } from '../../native-models/weights/safetensors.ts';
+import {
+  readBytes,
+  readSafetensors,
+  SafetensorsError,
+  writeSafetensors,
+  type SafetensorsRule,
+} from '../../native-models/weights/safetensors.ts';
 
 /** Where we refuse what the reference reads, on purpose. Any other refusal must be the reference's too. */
 const stricter: ReadonlySet<SafetensorsRule> = new Set<SafetensorsRule>([
@@ -52,7 +58,9 @@ const oddNames = ['', 'a', '7', '__proto__', 'constructor', 'toString', 'ü', '�
 
 function name(taken: Set<string>): string {
   for (;;) {
-    const text = chance(0.2) ? pick(oddNames) : `${pick(['transformer_blocks', 'encoder', 'x'])}.${below(50)}.${pick(['weight', 'bias', 'lora_A.weight'])}`;
+    const text = chance(0.2)
+      ? pick(oddNames)
+      : `${pick(['transformer_blocks', 'encoder', 'x'])}.${below(50)}.${pick(['weight', 'bias', 'lora_A.weight'])}`;
     if (!taken.has(text)) {
       taken.add(text);
       return text;
@@ -68,7 +76,8 @@ function shapeFor(dtype: string): number[] {
 }
 
 const bytes = (n: number): Buffer => Buffer.from(Uint8Array.from({ length: n }, () => below(256)));
-const metadataText = (): string => JSON.stringify(Object.fromEntries(Array.from({ length: below(4) }, (_, i) => [`k${i}${pick(oddNames)}`, pick(oddNames)])));
+const metadataText = (): string =>
+  JSON.stringify(Object.fromEntries(Array.from({ length: below(4) }, (_, i) => [`k${i}${pick(oddNames)}`, pick(oddNames)])));
 
 function draft(): Draft {
   const taken = new Set<string>();
@@ -107,7 +116,11 @@ function adapterDraft(): Draft {
     add(`${module}.${b}.weight`, dtype, kernel ? [5, rank, 1, 1] : [5, rank], size);
     if (chance(0.3)) add(`${module}.alpha`, 'F32', [], 4);
   }
-  const metadata = pick([undefined, '{"lora_alpha":"8"}', `{"lora_adapter_metadata":${JSON.stringify(JSON.stringify({ 'transformer.lora_alpha': 4, 'transformer.r': rank }))}}`]);
+  const metadata = pick([
+    undefined,
+    '{"lora_alpha":"8"}',
+    `{"lora_adapter_metadata":${JSON.stringify(JSON.stringify({ 'transformer.lora_alpha': 4, 'transformer.r': rank }))}}`,
+  ]);
   return { entries, metadata, data: Buffer.alloc(at, 0x3c) }; // 0x3c3c is finite in every dtype
 }
 
@@ -194,6 +207,12 @@ const draftChanges: Readonly<Record<string, (d: Draft) => void>> = {
   shapeForm(d) {
     pick(d.entries).shape = pick(['[]', '[0]', '[1,1,1,1,1,1,1,1]', '[1,1,1,1,1,1,1,1,1]', '[9007199254740992,0]', '[0,9007199254740992]', '[1099511627776,1099511627776,0]', '[0,1099511627776,1099511627776]', '[1099511627776,1099511627776]', '[4294967296,4294967296]', '[2305843009213693952]', '[2305843009213693952,0]', '[18446744073709551615,0]', '[18446744073709551616,0]', 'null', '{}', '"[1]"', '[[1]]', '1']); // prettier-ignore
   },
+  longShape(d) {
+    const e = pick(d.entries);
+    const sizes = e.shape.slice(1, -1).split(',').filter(Boolean);
+    for (const rank = pick([8, 9, 10]); sizes.length < rank;) sizes.push('1');
+    e.shape = `[${sizes.join(',')}]`;
+  },
   dropEntry(d) {
     d.entries.splice(below(d.entries.length), 1);
   },
@@ -214,7 +233,8 @@ const textChanges: Readonly<Record<string, (header: string) => string>> = {
   before: h => pick([' ', '\n', '﻿', '\0', '//\n', '[', '"']) + h,
   after: h => h + pick([' ', '\n\n', '\0', '{}', ',', '}', ']', 'x', '\u00a0', '//']),
   trailingComma: h => h.replace(/([\]}])(?!.*[\]}].*[\]}])/s, ',$1'),
-  entryAsArray: h => h.replace(/\{"dtype":([^,]*),"shape":(\[[^\]]*\]),"data_offsets":(\[[^\]]*\])\}/, pick(['[$1,$2,$3]', '[$1,$2]', '[$1,$2,$3,0]'])),
+  entryAsArray: h =>
+    h.replace(/\{"dtype":([^,]*),"shape":(\[[^\]]*\]),"data_offsets":(\[[^\]]*\])\}/, pick(['[$1,$2,$3]', '[$1,$2]', '[$1,$2,$3,0]'])),
   wrapped: h => pick([`[${h}]`, `{"a":${h}}`, `"${h}"`, 'null', '[]', '""', '1', '', '{', '{}']),
   character(h) {
     const at = below(h.length);
@@ -316,16 +336,21 @@ function findPython(folder: string): { python: string } | { none: string } {
     } catch {
       // no venv module, or no way to PyPI: the next candidate
     }
-  return { none: 'PyPI\'s safetensors could not be found or installed (python3 with the venv module and a way to pypi.org, or PYTHON=path)' };
+  return {
+    none: "PyPI's safetensors could not be found or installed (python3 with the venv module and a way to pypi.org, or PYTHON=path)",
+  };
 }
 
 type Verdict = { refused: string } | { metadata: Record<string, string>; tensors: Record<string, [string, number[], string]> };
 
-test(`files read as PyPI's safetensors reads them (seed ${seed})`, { timeout: 600_000 }, async t => {
+test(`files read as PyPI's safetensors reads them (seed ${seed})`, { timeout: 600_000 }, t => {
   const folder = mkdtempSync(join(tmpdir(), 'weights-fuzz-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const found = findPython(folder);
-  if ('none' in found) return t.skip(found.none);
+  if ('none' in found) {
+    t.skip(found.none);
+    return;
+  }
 
   const sound = Array.from({ length: 2000 }, () => ({ file: Buffer.alloc(0), how: 'sound' }));
   const cases = [...sound, ...Array.from({ length: 10_000 }, (_, i) => damaged(i % 3 === 0))];
@@ -338,7 +363,9 @@ test(`files read as PyPI's safetensors reads them (seed ${seed})`, { timeout: 60
       writeFileSync(path, assemble(padded(headerText(d)), d.data));
     }
   }
-  const lines = execFileSync(found.python, [join(import.meta.dirname, 'weights-judge.py'), folder, String(cases.length)], { maxBuffer: 2 ** 28 })
+  const lines = execFileSync(found.python, [join(import.meta.dirname, 'weights-judge.py'), folder, String(cases.length)], {
+    maxBuffer: 2 ** 28,
+  })
     .toString()
     .trimEnd()
     .split('\n');
@@ -367,7 +394,10 @@ test(`files read as PyPI's safetensors reads them (seed ${seed})`, { timeout: 60
       assert.ok(i >= 2000, context);
       exceptions[ours.rule] = (exceptions[ours.rule] ?? 0) + 1;
     } else {
-      const read = [...ours.tensors].map(([key, tensor]) => [key, [tensor.dtype, tensor.shape, createHash('sha256').update(readBytes(tensor)).digest('hex')]]);
+      const read = [...ours.tensors].map(([key, tensor]) => [
+        key,
+        [tensor.dtype, tensor.shape, createHash('sha256').update(readBytes(tensor)).digest('hex')],
+      ]);
       assert.deepEqual(new Map(read as [string, unknown][]), new Map(Object.entries(verdict.tensors)), context);
       assert.deepEqual(new Map(ours.metadata), new Map(Object.entries(verdict.metadata)), context);
       if (i < 2000) counts.soundAccepted++;
@@ -380,7 +410,10 @@ test(`files read as PyPI's safetensors reads them (seed ${seed})`, { timeout: 60
         assert.ok(!(ours instanceof SafetensorsError), `${context}: an adapter was read from a file that is refused`);
       } catch (error) {
         counts.adaptersRefused++;
-        assert.ok(error instanceof SafetensorsError || (error as Error).constructor === Error, `${context}; the adapter broke: ${String(error)}`);
+        assert.ok(
+          error instanceof SafetensorsError || (error as Error).constructor === Error,
+          `${context}; the adapter broke: ${String(error)}`,
+        );
         assert.ok(how !== 'sound', `${context}; a sound adapter was refused: ${(error as Error).message}`);
       }
     }
@@ -399,7 +432,14 @@ function ownTensors(): Parameters<typeof writeSafetensors>[1] {
   return Array.from({ length: below(6) }, () => {
     const shape = Array.from({ length: below(4) }, () => below(5));
     const n = shape.reduce((a, b) => a * b, 1);
-    const data = pick([new Float32Array(n), new Float64Array(n), new BigInt64Array(n), new Int32Array(n), new Uint8Array(n), new Uint16Array(n)]);
+    const data = pick([
+      new Float32Array(n),
+      new Float64Array(n),
+      new BigInt64Array(n),
+      new Int32Array(n),
+      new Uint8Array(n),
+      new Uint16Array(n),
+    ]);
     new Uint8Array(data.buffer).set(bytes(data.byteLength));
     return { name: name(taken), shape, data, ...(data instanceof Uint16Array && { dtype: pick(['F16', 'BF16', 'U16'] as const) }) };
   });

@@ -2,7 +2,8 @@
 
     python test/unit/sentencepiece/make.py DIR [FIRST.model] [--check SEED COUNT]
 
-DIR receives strings.json.gz, NAME.model.gz and NAME.ids.gz (uint16: count, ids; one after the other; or NAME.ids.gz of varying COUNT with --check).
+DIR receives strings.json.gz, NAME.model.gz and NAME.ids.gz (little-endian uint16, for each string how many ids, then the ids).
+--check makes COUNT other strings, to be compared once and thrown away.
 FIRST.model is the T5-like model named 'plain' (by default the one in DIR is kept). Needs PyPI's sentencepiece and protobuf. Deterministic.
 """
 
@@ -12,6 +13,7 @@ import json
 import random
 import struct
 import sys
+import tempfile
 from pathlib import Path
 
 import sentencepiece as spm
@@ -38,19 +40,32 @@ def corpus(seed):
         yield " ".join(r.choices(w, weights, k=r.randint(1, 12))) + r.choice(["", "", ".", "!", "  ", " go", " abc", " toy box"])
 
 
-def train(**options):
+RULES = [  # what is replaced, by what: our own character map, with rules that overlap, vanish, or hold spaces
+    *((chr(c), chr(c + 32)) for c in range(ord("A"), ord("Z") + 1)), ("\u3000", " "), ("\t", " "), ("½", "1/2"), ("\u00ad", ""), ("\u200b", " "), ("ﬁ", "fi"), ("e\u0301", "é"),
+    ("ka", "KA"), ("kal", " x "), ("kalo", "  "), ("...", "…"), ("--", " \u2014 "), ("Å", "å"), ("京", "东 京"), ("🐼", "panda "), ("\u0301", ""), ("</s>", "</S>"), ("１", "1"),
+]  # fmt: skip
+
+
+def train(rules=None, **options):
     out = io.BytesIO()
+    if rules is not None:
+        table = Path(tempfile.mkdtemp()) / "rules.tsv"
+        code_points = lambda text: " ".join(f"{ord(c):X}" for c in text)  # noqa: E731
+        table.write_text("".join(f"{code_points(a)}\t{code_points(b)}\n" for a, b in rules))
+        options["normalization_rule_tsv"] = str(table)
     spm.SentencePieceTrainer.train(
         sentence_iterator=corpus(7), model_writer=out, model_type="unigram", num_threads=1, pad_id=0, eos_id=1, unk_id=2, bos_id=-1, minloglevel=2, **options
     )
-    return out.getvalue()
+    m = pb.ModelProto.FromString(out.getvalue())
+    m.normalizer_spec.normalization_rule_tsv = ""  # the path of a temporary file
+    return m.SerializeToString()
 
 
 def models(first):
     yield "plain", first
     # byte fall-back, user-defined and control symbols, pieces across spaces
     yield "bytes", train(
-        vocab_size=850, byte_fallback=True, user_defined_symbols=USER_DEFINED, control_symbols=["<ctl>"], normalization_rule_name="nmt_nfkc_cf", split_by_whitespace=False
+        vocab_size=850, byte_fallback=True, user_defined_symbols=USER_DEFINED, control_symbols=["<ctl>"], rules=RULES, split_by_whitespace=False
     )
     # no normalisation at all
     yield "identity", train(

@@ -1,0 +1,75 @@
+/** @file Thirty kills -9 spread over a run: the same command afterwards makes the same clip and leaves nothing behind. */
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { findFfmpeg, readFrames } from '../../electron/media/ffmpeg.ts';
+import { marked, root, run, sleep, start, type Line } from '../support/run.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'protagonist-kill-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+const steps = 6;
+const photos = join(root, 'assets/toybox/photos');
+const photo = join(photos, readdirSync(photos).find(f => /\.(jpg|png)$/.test(f))!);
+const command = (out: string) => ['generate', '--subject', photo, '--prompt', 'the toy hops on the beach', '--steps', String(steps), '--seed', '7', '--out', join(folder, out), '--json'];
+
+/** Hash of every decoded frame. */
+async function frames(out: string): Promise<string[]> {
+  const decoded = await readFrames(await findFfmpeg(), join(folder, out), { width: 128, height: 128, frames: 17, ours: true });
+  return decoded.map(f => createHash('md5').update(f).digest('hex'));
+}
+
+type Victim = 'command' | 'engine' | 'ffmpeg';
+/** Where to strike: a phase and how far into it, 0 to 1. */
+const plan: { phase: string; at: number; victim: Victim }[] = [];
+for (const [phase, victims] of [
+  ['load', ['command', 'engine', 'command', 'engine', 'command', 'engine']],
+  ['encode', ['command', 'engine', 'command', 'engine', 'command', 'engine']],
+  ['denoise', ['command', 'engine', 'command', 'engine', 'command', 'engine', 'command']],
+  ['decode', ['command', 'engine', 'ffmpeg', 'command', 'engine', 'ffmpeg']],
+  ['export', ['command', 'engine', 'ffmpeg', 'engine', 'ffmpeg']],
+] as const)
+  victims.forEach((victim, i) => plan.push({ phase, at: i / victims.length, victim }));
+
+test('thirty kills', { timeout: 900_000 }, async t => {
+  const plain = await run(command('plain.mp4'));
+  assert.equal(plain.status, 0, plain.stderr);
+  const expected = await frames('plain.mp4');
+  assert.equal(expected.length, 17);
+  assert.equal(plan.length, 30);
+
+  for (const [n, { phase, at, victim }] of plan.entries())
+    await t.test(`${n}: ${victim} killed in ${phase}, ${Math.round(at * 100)} % in`, async () => {
+      const out = `clip-${n}.mp4`;
+      let struck = false;
+      const strike = () => {
+        struck = true;
+        const all = marked(started.mark);
+        const found = { command: all.find(p => p.pid === started.child.pid), engine: all.find(p => p.command.includes('engine/main.ts')), ffmpeg: all.find(p => !p.command.includes('.ts') && !p.command.includes('.js')) }[victim];
+        if (!found) struck = false;
+        else process.kill(found.pid, 'SIGKILL');
+      };
+      const onLine = (line: Line) => {
+        if (!struck && line.type === 'progress' && line['phase'] === phase && Number(line['step']) >= Math.floor(at * Number(line['of']))) strike();
+      };
+      const started = start(command(out), { onLine });
+      const killed = await started.ended;
+      assert.ok(struck, `the ${victim} was never there to be killed in ${phase}`);
+      assert.notEqual(killed.status, 0);
+      await sleep(victim === 'command' ? 3000 : 200);
+      const again = await run(command(out));
+      assert.equal(again.status, 0, again.stderr);
+      assert.deepEqual(await frames(out), expected);
+      await sleep(marked(started.mark).length ? 2000 : 0);
+      assert.deepEqual(marked(started.mark), [], 'processes are left');
+      assert.deepEqual(
+        readdirSync(folder).filter(f => f !== 'plain.mp4' && f !== out),
+        [],
+        'files are left',
+      );
+      rmSync(join(folder, out));
+    });
+});
