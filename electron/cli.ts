@@ -33,6 +33,7 @@ generate
   --adapter FILE[:SCALE]...   LoRA files (Toybox brings its own; 'none' leaves it off)
   --device auto|cpu|cuda      --precision auto|float32|float16|bfloat16
   --noise-dtype float32|bfloat16
+  --vae-tiling                encode and decode in tiles: less memory, slightly another picture
   --threads N                 --preview-seconds N
   --out FILE                  the MP4 (clip.mp4 if not given)
   --json                      one JSON object a line
@@ -85,6 +86,7 @@ const generateOptions = {
   adapter: 'texts',
   device: 'text',
   precision: 'text',
+  'vae-tiling': 'flag',
   'noise-dtype': 'text',
   threads: 'number',
   'preview-seconds': 'number',
@@ -93,10 +95,8 @@ const generateOptions = {
 } as const;
 
 async function generate(argv: readonly string[]): Promise<number> {
-  const { options, rest } = parseArguments(argv, generateOptions);
-  if (rest.length) throw new UsageError(`'${rest[0]!}' belongs to no option: put a prompt with spaces in quotes`);
-  const order = await orderOf(options);
-  const show = options.json ? print : progressBar();
+  const { order, json } = await readOrder(argv);
+  const show = json ? print : progressBar();
   const controller = new AbortController();
   const cancel = () => controller.abort();
   process.on('SIGINT', cancel).on('SIGTERM', cancel);
@@ -107,8 +107,16 @@ async function generate(argv: readonly string[]): Promise<number> {
     return 0;
   } finally {
     process.off('SIGINT', cancel).off('SIGTERM', cancel);
-    if (!options.json) progressEnd();
+    if (!json) progressEnd();
   }
+}
+
+/** The work order of `generate`'s arguments.
+ * @throws UsageError naming the option */
+export async function readOrder(argv: readonly string[]): Promise<{ order: GenerateOrder; json: boolean }> {
+  const { options, rest } = parseArguments(argv, generateOptions);
+  if (rest.length) throw new UsageError(`'${rest[0]!}' belongs to no option: put a prompt with spaces in quotes`);
+  return { order: await orderOf(options), json: options.json ?? false };
 }
 
 /** What was typed, completed by the checkpoint's own sizes and recommendations.
@@ -150,6 +158,7 @@ async function orderOf(o: Options<typeof generateOptions>): Promise<GenerateOrde
     device: o.device ?? 'auto',
     precision: o.precision ?? 'auto',
     noiseDtype: o['noise-dtype'] ?? 'float32',
+    vaeTiling: o['vae-tiling'] ?? false,
     previewSeconds: o['preview-seconds'] ?? 10,
     threads: o.threads ?? null,
     out: outputFile(o.out),
@@ -256,11 +265,12 @@ async function describePath(path: string): Promise<Readonly<Record<string, unkno
   if (!existsSync(join(path, 'model_index.json'))) return describe(path);
   const { openCheckpoint } = await import('../native-models/weights/checkpoint.ts');
   const { recommendations } = await import('../native-models/pipelines/recommended.ts');
+  const { printable } = await import('../native-models/weights/json.ts');
   const checkpoint = openCheckpoint(path),
     parts = ['transformer', 'vae', 'text_encoder'].filter(name => checkpoint.classNames.has(name));
   return {
     kind: 'checkpoint',
-    pipeline: checkpoint.modelIndex['_class_name'],
+    pipeline: printable(String(checkpoint.modelIndex['_class_name'])),
     scheduler: checkpoint.scheduler().className,
     recommended: recommendations(checkpoint),
     ...Object.fromEntries(parts.map(name => [name, describe(join(path, name))])),

@@ -56,6 +56,8 @@ export const generateOrder = z.strictObject({
   precision: z.enum(precisions),
   /** What a diffusers pipeline of that dtype draws. */
   noiseDtype: z.enum(noiseDtypes),
+  /** Encode and decode pictures larger than half the checkpoint's size in overlapping tiles: far less memory, slightly another picture (diffusers' enable_tiling). */
+  vaeTiling: z.boolean(),
   /** Seconds between previews while denoising; 0 for none. */
   previewSeconds: range('the seconds between previews', 0, 86_400),
   threads: range('the number of threads', 1, 1024, true).nullable(),

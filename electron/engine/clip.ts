@@ -1,5 +1,5 @@
 /** @file One work order carried out: photos in, the pipeline, frames straight into ffmpeg, and on the way a snapshot after which a killed run goes on. */
-import { createHash, randomInt } from 'node:crypto';
+import { randomInt } from 'node:crypto';
 import { basename } from 'node:path';
 import { cogvideox } from '../../native-models/pipelines/cogvideox.ts';
 import { lockOutput, readSnapshot, removeSnapshot, requestKey, writeSnapshot } from '../../native-models/pipelines/snapshot.ts';
@@ -37,7 +37,7 @@ export async function makeClip(order: GenerateOrder, on: (event: EngineEvent) =>
       let saved = performance.now(),
         seen = performance.now();
       const frames = cogvideox(
-        { ...order, checkpoint, adapters, referenceImages, seed, runtime, dtype, resume },
+        { ...order, checkpoint, adapters, referenceImages, seed, runtime, dtype, resume, tiling: order.vaeTiling ? {} : undefined },
         {
           progress: (phase, step, of) => clock.at(phase, step, of),
           notice: text => on({ type: 'notice', text }),
@@ -77,7 +77,7 @@ function storedDtype(checkpoint: Checkpoint): 'float16' | 'bfloat16' {
 
 /** The request as the clip remembers it: every setting but the seed, base names and content hashes for files, no path. */
 async function describeRequest(order: GenerateOrder, checkpoint: Checkpoint, adapters: readonly Adapter[], computed: { device: string; dtype: string }): Promise<ClipRequest> {
-  const { prompt, negativePrompt, numInferenceSteps, guidanceScale, useDynamicCfg, scheduler, numFrames, width, height, fps, fit, noiseDtype } = order;
+  const { prompt, negativePrompt, numInferenceSteps, guidanceScale, useDynamicCfg, scheduler, numFrames, width, height, fps, fit, noiseDtype, vaeTiling } = order;
   return {
     application: 'protagonist',
     version: 1,
@@ -93,17 +93,12 @@ async function describeRequest(order: GenerateOrder, checkpoint: Checkpoint, ada
     fps,
     fit,
     noiseDtype,
+    vaeTiling,
     ...computed,
-    checkpoint: { name: basename(checkpoint.dir), sha256: await identities(checkpoint) },
+    checkpoint: { name: basename(checkpoint.dir), sha256: await identity(checkpoint) },
     adapters: await Promise.all(adapters.map(async a => ({ name: basename(a.file), sha256: await identity(a.file), scale: a.scale }))),
     referenceImages: await Promise.all(order.referenceImages.map(async file => ({ name: basename(file), sha256: await identity(file) }))),
   };
-}
-
-/** One hash for all weights of a checkpoint. */
-async function identities(checkpoint: Checkpoint): Promise<string> {
-  const parts = await Promise.all(['transformer', 'vae', 'text_encoder'].map(name => identity(checkpoint.component(name))));
-  return createHash('sha256').update(parts.join(' ')).digest('hex');
 }
 
 /** Seconds by phase, and progress events with an estimate from the phase's own pace. */

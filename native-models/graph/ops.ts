@@ -11,11 +11,7 @@ export interface Ops {
   Sub(A: T, B: T): Value;
   Mul(A: T, B: T): Value;
   Div(A: T, B: T): Value;
-  /** X ** Y; the gradient goes to X only. */
-  Pow(X: Value, Y: T): Value;
   Neg(X: Value): Value;
-  Exp(input: Value): Value;
-  Log(input: Value): Value;
   Sqrt(X: Value): Value;
   Tanh(X: Value): Value;
   Sigmoid(X: Value): Value;
@@ -181,14 +177,8 @@ export const rows: { readonly [Op in keyof Ops]: Row<Op> } = {
   Mul: { infer: elementwise, vjp: (g, dY, _, A, B) => [g.Mul(dY, B), g.Mul(dY, A)] },
   // dA = dY / B · dB = -dY Y / B
   Div: { infer: elementwise, vjp: (g, dY, Y, _, B) => [g.Div(dY, B), g.Neg(g.Div(g.Mul(dY, Y), B))] },
-  // dX = dY Y X^(Y-1)
-  Pow: { infer: elementwise, vjp: (g, dY, _, X, Y) => [g.Mul(dY, g.Mul(Y, g.Pow(X, g.Sub(Y, 1)))), undefined] },
   // dX = -dY
   Neg: { infer: same, vjp: (g, dY) => [g.Neg(dY)] },
-  // dX = dY Y
-  Exp: { infer: same, vjp: (g, dY, Y) => [g.Mul(dY, Y)] },
-  // dX = dY / X
-  Log: { infer: same, vjp: (g, dY, _, X) => [g.Div(dY, X)] },
   // dX = dY / 2Y
   Sqrt: { infer: same, vjp: (g, dY, Y) => [g.Div(dY, g.Mul(Y, 2))] },
   // dX = dY (1 - Y²)

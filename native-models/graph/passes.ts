@@ -128,9 +128,10 @@ export interface LoraAdapter {
 }
 
 /** y + Σ scale alpha/rank (x Aᵀ) Bᵀ beside every product or convolution with an adapted weight, several adapters at once.
- * Matrices that train or are swapped are inputs, fixed ones initializers. A [rank, in, ...k], B [out, rank, ...1].
+ * Matrices that train or are swapped are inputs, fixed ones initializers; folded ones are added to the weight, W + Σ scale alpha/rank B A, which ONNX Runtime computes
+ * once while it loads where it folds constants (CPU). A [rank, in, ...k], B [out, rank, ...1].
  * @throws after the replay if a module of an adapter is not in the graph */
-export function lora(adapters: readonly LoraAdapter[], as: 'input' | 'initializer'): Rule {
+export function lora(adapters: readonly LoraAdapter[], as: 'input' | 'initializer' | 'folded'): Rule {
   const left = new Set(adapters.flatMap(a => [...a.modules.keys()]));
   const rule: Rule = (g, n, args) => {
     const [x, w] = args;
@@ -141,7 +142,7 @@ export function lora(adapters: readonly LoraAdapter[], as: 'input' | 'initialize
     if (!weight || path === undefined || !fitting) return undefined;
     left.delete(path);
     const at = g.root(path);
-    let y = g.write(n.op, args)[0]!;
+    let y = as === 'folded' ? w : g.write(n.op, args)[0]!;
     for (const adapter of adapters) {
       const m = adapter.modules.get(path);
       if (!m) continue;
@@ -151,9 +152,10 @@ export function lora(adapters: readonly LoraAdapter[], as: 'input' | 'initialize
       const A = make(m.A, [m.rank, ...rest]);
       const B = make(m.B, [out, m.rank, ...rest.slice(1).map(() => 1)]);
       const scale = (adapter.scale * m.alpha) / m.rank;
-      y = g.Add(y, n.op === 'Conv' ? viaConv(at, x, n, A, B, scale) : viaProduct(at, x, A, B, scale));
+      if (as === 'folded') y = at.Add(y, at.Reshape(at.FusedMatMul(flat(at, B), flat(at, A), { alpha: scale }), w.shape));
+      else y = g.Add(y, n.op === 'Conv' ? viaConv(at, x, n, A, B, scale) : viaProduct(at, x, A, B, scale));
     }
-    return y;
+    return as === 'folded' ? g.write(n.op, [x, y, ...args.slice(2)])[0]! : y;
   };
   rule.finish = () => {
     const [first] = left;
@@ -164,9 +166,9 @@ export function lora(adapters: readonly LoraAdapter[], as: 'input' | 'initialize
 }
 /** A patch convolution may be written as a product over its patch: then A and B are flattened likewise. */
 function viaProduct(g: Graph, x: Value, A: Value, B: Value, alpha: number): Value {
-  const flat = (v: Value): Value => (v.shape.length === 2 ? v : g.Reshape(v, [v.shape[0]!, -1]));
-  return g.FusedMatMul(g.FusedMatMul(x, flat(A), { transB: 1 }), flat(B), { transB: 1, alpha });
+  return g.FusedMatMul(g.FusedMatMul(x, flat(g, A), { transB: 1 }), flat(g, B), { transB: 1, alpha });
 }
+const flat = (g: Graph, v: Value): Value => (v.shape.length === 2 ? v : g.Reshape(v, [v.shape[0]!, -1]));
 function viaConv(g: Graph, x: Value, n: Node, A: Value, B: Value, scale: number): Value {
   const axes = A.shape.length - 2;
   const attrs = n.args[3] as Parameters<Ops['Conv']>[3];
@@ -190,7 +192,7 @@ export const conv3dAs2d: Rule = (g, n, args) => {
   const [O, , kt, kh, kw] = W.shape as readonly [number, number, number, number, number];
   if (X.shape.length !== 5 || kt === 1 || strides[0] !== 1 || pads[0] !== 0 || pads[3] !== 0 || (dilations?.[0] ?? 1) !== 1)
     return undefined;
-  const flat = {
+  const attrs = {
     strides: strides.slice(1),
     pads: [pads[1]!, pads[2]!, pads[4]!, pads[5]!],
     ...(dilations && { dilations: dilations.slice(1) }),
@@ -198,7 +200,7 @@ export const conv3dAs2d: Rule = (g, n, args) => {
   const weight = g.Reshape(W, [O, C * kt, kh, kw]);
   const frames = Array.from({ length: F - kt + 1 }, (_, t) => {
     const read = F === kt ? X : g.Slice(X, [t], [t + kt], [2]); // [N, C, kt, H, W]
-    const y = g.Conv(g.Reshape(read, [N, C * kt, H, width]), weight, B, flat); // [N, O, h, w]
+    const y = g.Conv(g.Reshape(read, [N, C * kt, H, width]), weight, B, attrs); // [N, O, h, w]
     return g.Reshape(y, [N, O, 1, ...y.shape.slice(2)]);
   });
   return frames.length === 1 ? frames[0]! : g.Concat(frames, { axis: 2 }); // [N, O, T, h, w]

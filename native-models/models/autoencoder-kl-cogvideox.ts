@@ -26,15 +26,13 @@ export function parseVaeConfig(config: unknown): VaeConfig {
   c.only('act_fn', ['silu']);
   for (const key of ['use_quant_conv', 'use_post_quant_conv', 'invert_scale_latents']) c.only(key, [false]);
   for (const key of ['shift_factor', 'latents_mean', 'latents_std']) c.only(key, [null], null);
-  const block_out_channels = c.ints('block_out_channels', [128, 256, 256, 512]),
-    groups = c.int('norm_num_groups', 32),
-    ratio = c.int('temporal_compression_ratio', 4);
-  for (const [key, type] of [
-    ['down_block_types', 'CogVideoXDownBlock3D'],
-    ['up_block_types', 'CogVideoXUpBlock3D'],
-  ] as const) {
-    const types = c.values[key];
-    if (types !== undefined && !(Array.isArray(types) && types.length === block_out_channels.length && types.every(t => t === type)))
+  const block_out_channels = c.ints('block_out_channels', [128, 256, 256, 512]);
+  const groups = c.int('norm_num_groups', 32);
+  const ratio = c.int('temporal_compression_ratio', 4);
+  const blocks = { down_block_types: 'CogVideoXDownBlock3D', up_block_types: 'CogVideoXUpBlock3D' };
+  for (const [key, type] of Object.entries(blocks)) {
+    const types = c.values[key] ?? block_out_channels.map(() => type);
+    if (!Array.isArray(types) || types.length !== block_out_channels.length || types.some(t => t !== type))
       c.refuse(key, `must name ${type} for each of block_out_channels`);
   }
   if (block_out_channels.some(n => n % groups)) c.refuse('block_out_channels', `must all be divisible by norm_num_groups, ${groups}`);
@@ -58,19 +56,25 @@ export function parseVaeConfig(config: unknown): VaeConfig {
 /** Pixels per latent, in height and width alike. */
 export const spatialRatio = (c: VaeConfig): number => 2 ** (c.block_out_channels.length - 1);
 
-/** What a chunk leaves for the next one: each causal convolution's last frames, by its path. A later chunk's graph takes them as inputs of the names that cacheInput gives. */
+/** What a chunk leaves for the next one: each causal convolution's last frames, by its path. A later chunk's graph takes them as inputs of the names that
+ * cacheInput gives. */
 export type Caches = ReadonlyMap<string, Value>;
 export const cacheInput = (path: string): string => `${path}.cache`;
+
+export interface Chunked {
+  readonly out: Value;
+  readonly caches: Caches;
+}
 
 /** One chunk of the encoder.
  * @param sample [B, 3, T, H, W] in [-1, 1]; H and W divisible by spatialRatio
  * @param first whether time begins here; if not, caches are inputs of the graph
- * @returns moments [B, 2 latent_channels, t, h, w]: the mean, then the logarithm of the variance (not yet clamped) */
-export function encodeChunk(g: Graph, c: VaeConfig, sample: Value, first: boolean): { moments: Value; caches: Caches } {
-  const e = g.at('encoder'),
-    chunk = new Chunk(first),
-    channels = c.block_out_channels,
-    timeBlocks = Math.log2(c.temporal_compression_ratio);
+ * @returns out [B, 2 latent_channels, t, h, w]: the mean, then the logarithm of the variance (not yet clamped) */
+export function encodeChunk(g: Graph, c: VaeConfig, sample: Value, first: boolean): Chunked {
+  const e = g.at('encoder');
+  const chunk = new Chunk(first);
+  const channels = c.block_out_channels;
+  const timeBlocks = Math.log2(c.temporal_compression_ratio);
   let x = chunk.conv(e.at('conv_in'), sample, channels[0]!); // [B, C, T, H, W]
   for (const [i, out] of channels.entries()) {
     const block = e.at('down_blocks').at(i);
@@ -79,17 +83,17 @@ export function encodeChunk(g: Graph, c: VaeConfig, sample: Value, first: boolea
   }
   for (const j of [0, 1]) x = resnet(e.at('mid_block.resnets').at(j), c, chunk, x, channels.at(-1)!);
   x = silu(e, groupNorm(e.at('norm_out'), x, c.norm_num_groups, 1e-6));
-  return { moments: chunk.conv(e.at('conv_out'), x, 2 * c.latent_channels), caches: chunk.caches }; // [B, 2 L, t, h, w]
+  return { out: chunk.conv(e.at('conv_out'), x, 2 * c.latent_channels), caches: chunk.caches }; // [B, 2 L, t, h, w]
 }
 
 /** One chunk of the decoder.
  * @param latents [B, latent_channels, t, h, w], already divided by scaling_factor
- * @returns sample [B, 3, T, H, W], about [-1, 1] */
-export function decodeChunk(g: Graph, c: VaeConfig, latents: Value, first: boolean): { sample: Value; caches: Caches } {
-  const d = g.at('decoder'),
-    chunk = new Chunk(first),
-    channels = c.block_out_channels.toReversed(),
-    timeBlocks = Math.log2(c.temporal_compression_ratio);
+ * @returns out [B, 3, T, H, W], about [-1, 1] */
+export function decodeChunk(g: Graph, c: VaeConfig, latents: Value, first: boolean): Chunked {
+  const d = g.at('decoder');
+  const chunk = new Chunk(first);
+  const channels = c.block_out_channels.toReversed();
+  const timeBlocks = Math.log2(c.temporal_compression_ratio);
   let x = chunk.conv(d.at('conv_in'), latents, channels[0]!); // [B, C, t, h, w]
   for (const j of [0, 1]) x = resnet(d.at('mid_block.resnets').at(j), c, chunk, x, channels[0]!, latents);
   for (const [i, out] of channels.entries()) {
@@ -97,9 +101,12 @@ export function decodeChunk(g: Graph, c: VaeConfig, latents: Value, first: boole
     for (let j = 0; j <= c.layers_per_block; j++) x = resnet(block.at('resnets').at(j), c, chunk, x, out, latents);
     if (i < channels.length - 1) x = upsample(block.at('upsamplers.0'), x, i < timeBlocks); // [B, C, T or 2T, 2H, 2W]
   }
-  x = silu(d, spatialNorm(d.at('norm_out'), c, x, latents, 1e-6));
-  return { sample: chunk.conv(d.at('conv_out'), x, c.out_channels), caches: chunk.caches }; // [B, 3, T, H, W]
+  x = silu(d, spatialNorm(d.at('norm_out'), c, x, latents));
+  return { out: chunk.conv(d.at('conv_out'), x, c.out_channels), caches: chunk.caches }; // [B, 3, T, H, W]
 }
+
+/** [B, C, T, H, W] */
+type Shape = readonly [number, number, number, number, number];
 
 /** The causal convolutions of one chunk and what they leave behind. */
 class Chunk {
@@ -108,64 +115,60 @@ class Chunk {
   constructor(first: boolean) {
     this.first = first;
   }
-  /** A 3x3x3 convolution that sees no later frame: in front of x stand the last two frames before it, or at the beginning of time x's first one, twice. x [B, C, T, H, W] -> [B, out, T, H, W] */
+  /** A 3x3x3 convolution that sees no later frame: in front of x stand the last two frames before it, or at the beginning of time x's first one, twice.
+   * x [B, C, T, H, W] -> [B, out, T, H, W] */
   conv(g: Graph, x: Value, out: number): Value {
-    const [B, C, T, H, W] = x.shape as readonly [number, number, number, number, number],
-      k = g.at('conv'),
-      start = T > 1 ? g.Slice(x, [0], [1], [2]) : x; // [B, C, 1, H, W]
+    const [B, C, T, H, W] = x.shape as Shape;
+    const start = T > 1 ? g.Slice(x, [0], [1], [2]) : x; // [B, C, 1, H, W]
     const before = this.first ? [start, start] : [g.input(cacheInput(g.path), [B, C, 2, H, W])];
     const all = g.Concat([...before, x], { axis: 2 }); // [B, C, 2+T, H, W]
     this.caches.set(g.path, g.Slice(all, [T], [T + 2], [2])); // [B, C, 2, H, W]
-    return k.Conv(all, k.initializer('weight', [out, C, 3, 3, 3]), k.initializer('bias', [out]), {
-      strides: [1, 1, 1],
-      pads: [0, 1, 1, 0, 1, 1],
-    });
+    const k = g.at('conv');
+    const attrs = { strides: [1, 1, 1], pads: [0, 1, 1, 0, 1, 1] };
+    return k.Conv(all, k.initializer('weight', [out, C, 3, 3, 3]), k.initializer('bias', [out]), attrs); // [B, out, T, H, W]
   }
 }
 
-/** Norm, SiLU, convolution, twice, beside a shortcut. With `zq` (the decoder) the norms are spatial ones. x [B, C, T, H, W] -> [B, out, T, H, W] */
+/** Norm, SiLU, convolution, twice, beside a shortcut. With `zq` (the decoder) the norms are spatial ones, whose epsilon is not the config's.
+ * x [B, C, T, H, W] -> [B, out, T, H, W] */
 function resnet(g: Graph, c: VaeConfig, chunk: Chunk, x: Value, out: number, zq?: Value): Value {
-  const norm = (at: Graph, y: Value): Value =>
-    silu(at, zq ? spatialNorm(at, c, y, zq, 1e-6) : groupNorm(at, y, c.norm_num_groups, c.norm_eps));
+  const norm = (at: Graph, y: Value): Value => silu(at, zq ? spatialNorm(at, c, y, zq) : groupNorm(at, y, c.norm_num_groups, c.norm_eps));
   let y = chunk.conv(g.at('conv1'), norm(g.at('norm1'), x), out); // [B, out, T, H, W]
   y = chunk.conv(g.at('conv2'), norm(g.at('norm2'), y), out); // [B, out, T, H, W]
   return g.Add(x.shape[1] === out ? x : pointwise(g.at('conv_shortcut'), x, out), y);
 }
 
 /** A 1x1x1 convolution. x [B, C, T, H, W] -> [B, out, T, H, W] */
-const pointwise = (g: Graph, x: Value, out: number): Value =>
-  g.Conv(x, g.initializer('weight', [out, x.shape[1]!, 1, 1, 1]), g.initializer('bias', [out]), {
-    strides: [1, 1, 1],
-    pads: [0, 0, 0, 0, 0, 0],
-  });
+function pointwise(g: Graph, x: Value, out: number): Value {
+  const attrs = { strides: [1, 1, 1], pads: [0, 0, 0, 0, 0, 0] };
+  return g.Conv(x, g.initializer('weight', [out, x.shape[1]!, 1, 1, 1]), g.initializer('bias', [out]), attrs);
+}
 
 /** (x - mean) / sqrt(var + epsilon) over each group of channels with all its time and space. x [B, C, T, H, W] */
 function normalized(g: Graph, x: Value, groups: number, epsilon: number): Value {
   const flat = g.Reshape(x, [x.shape[0]!, groups, -1]); // [B, G, C/G T H W]
-  return g.Reshape(
-    g.InstanceNormalization(flat, g.constant(1, 'float32', [groups]), g.constant(0, 'float32', [groups]), { epsilon }),
-    x.shape,
-  );
+  const [ones, zeros] = [g.constant(1, 'float32', [groups]), g.constant(0, 'float32', [groups])];
+  return g.Reshape(g.InstanceNormalization(flat, ones, zeros, { epsilon }), x.shape); // [B, C, T, H, W]
 }
 /** GroupNorm. x [B, C, T, H, W] */
 function groupNorm(g: Graph, x: Value, groups: number, epsilon: number): Value {
-  const C = x.shape[1]!,
-    column = (name: string): Value => g.Reshape(g.initializer(name, [C]), [C, 1, 1, 1]);
+  const column = (name: string): Value => g.Reshape(g.initializer(name, [x.shape[1]!]), [x.shape[1]!, 1, 1, 1]);
   return g.Add(g.Mul(normalized(g, x, groups, epsilon), column('weight')), column('bias'));
 }
 
-/** CogVideoXSpatialNorm3D: GroupNorm(f) · Y(z) + B(z), z the chunk's latents, resized to f. A 1x1x1 convolution and a nearest resize change places, and the group norm's own weight and bias
- * are of one kind with Y and B: so all of that is done at the latents' size, and f is read once. f [B, C, T, H, W], zq [B, L, t, h, w] */
-function spatialNorm(g: Graph, c: VaeConfig, f: Value, zq: Value, epsilon: number): Value {
-  const [B, C, T, H, W] = f.shape as readonly [number, number, number, number, number],
-    [h, w] = zq.shape.slice(3) as [number, number];
+/** CogVideoXSpatialNorm3D: GroupNorm(f) · Y(z) + B(z), z the chunk's latents, resized to f. A 1x1x1 convolution and a nearest resize change places, and the
+ * group norm's own weight w and bias v join Y and B, (n w + v) Y + B = n (w Y) + (v Y + B): all that is done at the latents' size, and f is read once.
+ * f [B, C, T, H, W], zq [B, L, t, h, w] */
+function spatialNorm(g: Graph, c: VaeConfig, f: Value, zq: Value): Value {
+  const [B, C, T, H, W] = f.shape as Shape;
+  const [h, w] = [zq.shape[3]!, zq.shape[4]!];
   const column = (name: string): Value => g.Reshape(g.at('norm_layer').initializer(name, [C]), [C, 1, 1, 1]);
-  const y = pointwise(g.at('conv_y.conv'), zq, C),
-    b = pointwise(g.at('conv_b.conv'), zq, C); // [B, C, t, h, w]
-  const scale = g.Mul(y, column('weight')),
-    shift = g.Add(g.Mul(y, column('bias')), b); // (n w + v) y + b = n (w y) + (v y + b)
-  const wide = (z: Value): Value => g.Reshape(repeat(g, resizeTime(g, z, T), 4, W / w), [B, C * T, h, 1, W]); // the rows of H/h are alike: broadcast
-  const n = g.Reshape(normalized(g, f, c.norm_num_groups, epsilon), [B, C * T, h, H / h, W]);
+  const y = pointwise(g.at('conv_y.conv'), zq, C); // [B, C, t, h, w]
+  const scale = g.Mul(y, column('weight'));
+  const shift = g.Add(g.Mul(y, column('bias')), pointwise(g.at('conv_b.conv'), zq, C)); // [B, C, t, h, w]
+  // H/h neighbouring rows get the same: those are left to broadcasting
+  const wide = (z: Value): Value => g.Reshape(repeat(g, resizeTime(g, z, T), 4, W / w), [B, C * T, h, 1, W]);
+  const n = g.Reshape(normalized(g, f, c.norm_num_groups, 1e-6), [B, C * T, h, H / h, W]);
   return g.Reshape(g.Add(g.Mul(n, wide(scale)), wide(shift)), f.shape); // [B, C, T, H, W]
 }
 
@@ -187,26 +190,26 @@ function repeat(g: Graph, x: Value, axis: number, n: number): Value {
 
 /** A 3x3 convolution of each frame alone, the checkpoint's 2-D weight read as one with a time axis of 1. x [B, C, T, H, W] */
 function frameConv(g: Graph, x: Value, attrs: { strides: readonly number[]; pads: readonly number[] }): Value {
-  const C = x.shape[1]!,
-    weight = g.Reshape(g.initializer('weight', [C, C, 3, 3]), [C, C, 1, 3, 3]);
+  const C = x.shape[1]!;
+  const weight = g.Reshape(g.initializer('weight', [C, C, 3, 3]), [C, C, 1, 3, 3]);
   return g.Conv(x, weight, g.initializer('bias', [C]), attrs);
 }
 
-/** CogVideoXDownsample3D. With `time` neighbouring frames are averaged, the first one alone if their number is odd; then half of height and width. x [B, C, T, H, W] */
+/** CogVideoXDownsample3D. With `time` neighbouring frames are averaged, the first one alone if their number is odd; then half of height and width.
+ * x [B, C, T, H, W] */
 function downsample(g: Graph, x: Value, time: boolean): Value {
-  const [B, C, T, H, W] = x.shape as readonly [number, number, number, number, number],
-    pairs = Math.floor(T / 2);
-  if (time && T > 1) {
-    const average = (y: Value): Value => g.ReduceMean(g.Reshape(y, [B, C, pairs, 2, H, W]), [3], { keepdims: 0 }); // [B, C, T/2, H, W]
-    if (T % 2) {
-      const [first, rest] = g.Split(x, [1, T - 1], { axis: 2 }) as readonly [Value, Value];
-      x = g.Concat([first, average(rest)], { axis: 2 }); // [B, C, 1 + T/2, H, W]
-    } else x = average(x);
-  }
-  return frameConv(g.at('conv'), x, { strides: [1, 2, 2], pads: [0, 0, 0, 0, 1, 1] }); // zeros at the right and below only
+  const [B, C, T, H, W] = x.shape as Shape;
+  const average = (y: Value): Value => g.ReduceMean(g.Reshape(y, [B, C, -1, 2, H, W]), [3], { keepdims: 0 }); // [B, C, T/2, H, W]
+  let y = x;
+  if (time && T > 1 && T % 2) {
+    const [first, rest] = g.Split(x, [1, T - 1], { axis: 2 }) as readonly [Value, Value];
+    y = g.Concat([first, average(rest)], { axis: 2 }); // [B, C, 1 + T/2, H, W]
+  } else if (time && T > 1) y = average(x);
+  return frameConv(g.at('conv'), y, { strides: [1, 2, 2], pads: [0, 0, 0, 0, 1, 1] }); // zeros at the right and below only
 }
 
-/** CogVideoXUpsample3D: nearest, twice the height and width, and with `time` twice the frames but for a first one of an odd number; then a convolution of each frame. x [B, C, T, H, W] */
+/** CogVideoXUpsample3D: nearest, twice the height and width, and with `time` twice the frames but for a first one of an odd number; then a convolution of
+ * each frame. x [B, C, T, H, W] */
 function upsample(g: Graph, x: Value, time: boolean): Value {
   const T = x.shape[2]!;
   const longer = !time || T === 1 ? x : resizeTime(g, x, T % 2 ? 2 * T - 1 : 2 * T); // [B, C, T or 2T, H, W]
@@ -224,5 +227,5 @@ export function timeChunks(n: number, size: number): { start: number; end: numbe
   }));
 }
 /** Frames of video to an encoder's chunk, latents to a decoder's. */
-export const FRAMES_PER_CHUNK = 8,
-  LATENTS_PER_CHUNK = 2;
+export const FRAMES_PER_CHUNK = 8;
+export const LATENTS_PER_CHUNK = 2;

@@ -36,8 +36,8 @@ export function parseTransformerConfig(config: unknown): TransformerConfig {
     c.refuse('patch_size_t', 'belongs to CogVideoX 1.5, which is not supported; use a CogVideoX 1.0 checkpoint (2B or 5B)');
   if ((c.values['ofs_embed_dim'] ?? null) !== null)
     c.refuse('ofs_embed_dim', 'belongs to CogVideoX 1.5 image-to-video, which is not supported; use a CogVideoX 1.0 checkpoint (2B or 5B)');
-  const in_channels = c.int('in_channels', 16),
-    out_channels = c.int('out_channels', 16);
+  const in_channels = c.int('in_channels', 16);
+  const out_channels = c.int('out_channels', 16);
   if (in_channels !== out_channels)
     c.refuse(
       'in_channels',
@@ -49,9 +49,9 @@ export function parseTransformerConfig(config: unknown): TransformerConfig {
   c.only('timestep_activation_fn', ['silu']);
   c.only('norm_elementwise_affine', [true]);
   c.only('patch_bias', [true]);
-  const heads = c.int('num_attention_heads', 30),
-    head = c.int('attention_head_dim', 64),
-    rotary = c.flag('use_rotary_positional_embeddings', false);
+  const heads = c.int('num_attention_heads', 30);
+  const head = c.int('attention_head_dim', 64);
+  const rotary = c.flag('use_rotary_positional_embeddings', false);
   if (rotary && head % 16)
     c.refuse('attention_head_dim', 'must be a multiple of 16: a quarter of a head turns with time, three eighths each with row and column');
   if ((heads * head) % 16) c.refuse('num_attention_heads', `times attention_head_dim is ${heads * head}, it must be a multiple of 16`);

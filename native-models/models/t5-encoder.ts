@@ -38,27 +38,22 @@ export function parseT5Config(config: unknown): T5Config {
   };
 }
 
-/** The block a path lies in: what gradients() recomputes as one. */
-export const t5BlockOf = (path: string): string | undefined => /^encoder\.block\.\d+/.exec(path)?.[0];
-
 /** The text's hidden states after the final norm.
  * @param input_ids [B, T], int64, 0 to vocab_size - 1, padded with 0
  * @returns last_hidden_state [B, T, d_model] */
 export function t5Encoder(g: Graph, c: T5Config, input_ids: Value): Value {
-  const T = input_ids.shape[1]!,
-    encoder = g.at('encoder');
+  const T = input_ids.shape[1]!;
+  const encoder = g.at('encoder');
   let x = g.Gather(g.at('shared').initializer('weight', [c.vocab_size, c.d_model]), input_ids, { axis: 0 }); // [B, T, D]
   const bias = positionBias(encoder.at('block.0.layer.0.SelfAttention'), c, T); // [1, H, T, T]
   for (let i = 0; i < c.num_layers; i++) {
-    const attn = encoder.at('block').at(i).at('layer.0'),
-      ff = encoder.at('block').at(i).at('layer.1'),
-      dense = ff.at('DenseReluDense');
+    const attn = encoder.at('block').at(i).at('layer.0');
+    const ff = encoder.at('block').at(i).at('layer.1');
+    const dense = ff.at('DenseReluDense');
     x = attn.Add(x, attention(attn.at('SelfAttention'), c, rmsNorm(attn.at('layer_norm'), c, x), bias)); // [B, T, D]
     const y = rmsNorm(ff.at('layer_norm'), c, x);
-    const gated = dense.Mul(
-      dense.Gelu(linear(dense.at('wi_0'), y, c.d_ff, false), { approximate: 'tanh' }),
-      linear(dense.at('wi_1'), y, c.d_ff, false),
-    ); // [B, T, d_ff]
+    const gate = dense.Gelu(linear(dense.at('wi_0'), y, c.d_ff, false), { approximate: 'tanh' }); // [B, T, d_ff]
+    const gated = dense.Mul(gate, linear(dense.at('wi_1'), y, c.d_ff, false)); // [B, T, d_ff]
     x = ff.Add(x, linear(dense.at('wo'), gated, c.d_model, false)); // [B, T, D]
   }
   return rmsNorm(encoder.at('final_layer_norm'), c, x); // [B, T, D]
@@ -70,10 +65,10 @@ const rmsNorm = (g: Graph, c: T5Config, x: Value): Value =>
 
 /** softmax(q kᵀ + bias) v; no division by √d, the weights were trained with it inside. x [B, T, D] -> [B, T, D] */
 function attention(g: Graph, c: T5Config, x: Value, bias: Value): Value {
-  const [B, T] = x.shape as readonly [number, number, number],
-    H = c.num_heads,
-    d = c.d_kv;
-  const head = (name: string): Value => g.Transpose(g.Reshape(linear(g.at(name), x, H * d, false), [B, T, H, d]), { perm: [0, 2, 1, 3] }); // [B, H, T, d]
+  const [B, T] = x.shape as readonly [number, number, number];
+  const H = c.num_heads;
+  const d = c.d_kv;
+  const head = (to: string): Value => g.Transpose(g.Reshape(linear(g.at(to), x, H * d, false), [B, T, H, d]), { perm: [0, 2, 1, 3] }); // [B, H, T, d]
   const scores = g.Add(g.FusedMatMul(head('q'), head('k'), { transB: 1 }), bias); // [B, H, T, T]
   const o = g.FusedMatMul(g.Softmax(scores, { axis: -1 }), head('v')); // [B, H, T, d]
   return linear(g.at('o'), g.Reshape(g.Transpose(o, { perm: [0, 2, 1, 3] }), [B, T, H * d]), c.d_model, false); // [B, T, D]
@@ -87,14 +82,14 @@ function positionBias(g: Graph, c: T5Config, T: number): Value {
   return g.Reshape(g.Transpose(bias, { perm: [2, 0, 1] }), [1, c.num_heads, T, T]); // [1, H, T, T]
 }
 
-/** The bucket of a distance (key's place minus query's): half of the buckets for keys behind, and of each half one half exact, the other logarithmic up to the largest distance.
- * In float32, as torch computes it: at the borders the last bit decides. */
+/** The bucket of a distance (key's place minus query's): half of the buckets for keys behind, and of each half one half exact, the other logarithmic up to
+ * the largest distance. In float32, as torch computes it: at the borders the last bit decides. */
 export function relativePositionBucket(c: T5Config, distance: number): number {
-  const half = c.relative_attention_num_buckets / 2,
-    exact = half / 2,
-    n = Math.abs(distance),
-    side = distance > 0 ? half : 0,
-    f32 = Math.fround;
+  const half = c.relative_attention_num_buckets / 2;
+  const exact = half / 2;
+  const n = Math.abs(distance);
+  const side = distance > 0 ? half : 0;
+  const f32 = Math.fround;
   if (n < exact) return side + n;
   const share = f32(f32(Math.log(f32(n / exact))) / f32(Math.log(c.relative_attention_max_distance / exact)));
   return side + Math.min(half - 1, exact + Math.floor(f32(share * (half - exact))));

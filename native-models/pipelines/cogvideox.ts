@@ -16,7 +16,7 @@ import type { Scheduler } from '../schedulers/scheduler.ts';
 import { openSentencePiece } from '../tokenizers/sentencepiece.ts';
 import { t5Tokenize } from '../tokenizers/t5.ts';
 import { loadProgram, type Inside } from './program.ts';
-import { openVae, type Vae } from './vae.ts';
+import { openVae, type Shape5, type Tiling, type Vae } from './vae.ts';
 import type { Snapshot } from './snapshot.ts';
 
 /** What a person decides of a clip. */
@@ -34,6 +34,8 @@ export interface Clip extends Settings {
   readonly runtime: Runtime;
   /** What the transformer and the VAE compute in; float32 at the edges. */
   readonly dtype: DType;
+  /** Tiles of the VAE, `{}` for the checkpoint's own; whole pictures if not said. */
+  readonly tiling?: Partial<Tiling> | undefined;
   /** Where an earlier run stopped. */
   readonly resume?: Snapshot | undefined;
   /** Draws given instead of made, in the order of their use: posterior noise [1, 16, 1, h, w] a reference, and the initial latents [1, F, 16, h, w]. For comparing with other programs. */
@@ -55,7 +57,7 @@ export interface Listener {
 export async function* cogvideox(clip: Clip, listener: Listener, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   const { checkpoint, runtime, width, height } = clip;
   const config = parseTransformerConfig(checkpoint.component('transformer').config);
-  const vae = openVae(runtime, checkpoint.component('vae'), clip.dtype);
+  const vae = openVae(runtime, checkpoint.component('vae'), clip.dtype, clip.tiling);
   try {
     const { spatial, temporal } = vae.compression,
       [h, w] = [height / spatial, width / spatial],
@@ -125,7 +127,7 @@ export async function* cogvideox(clip: Clip, listener: Listener, signal: AbortSi
           await listener.step(
             i + 1,
             () => ({ step: i + 1, seed: clip.seed, latents: { data: now, shape }, previousSample: scheduler.state(), generator: frozen.state() }),
-            f => one(vae, now.subarray(f * frame, (f + 1) * frame), [1, C, 1, h, w]),
+            f => one(vae, now.subarray(f * frame, (f + 1) * frame), [1, C, 1, h, w], clip),
           );
           await breathe(); // lets a cancel arrive
         }
@@ -139,7 +141,7 @@ export async function* cogvideox(clip: Clip, listener: Listener, signal: AbortSi
     stopIf(signal);
     listener.progress('decode', 0, clip.numFrames);
     let decoded = 0;
-    for await (const rgb of frames(vae, latents, shape)) {
+    for await (const rgb of frames(vae, latents, shape, clip)) {
       stopIf(signal);
       listener.progress('decode', ++decoded, clip.numFrames);
       yield rgb;
@@ -213,30 +215,32 @@ function guide(negative: Float32Array, positive: Float32Array, scale: number): F
   return negative.map((v, i) => v + Math.fround(scale * Math.fround(positive[i]! - v)));
 }
 
+type Size = Pick<Settings, 'width' | 'height'>;
+
 /** Latents [1, F, C, h, w] to frames. */
-async function* frames(vae: Vae, latents: Float32Array, [, F, C, h, w]: readonly [number, number, number, number, number]): AsyncGenerator<Uint8Array> {
+async function* frames(vae: Vae, latents: Float32Array, [, F, C, h, w]: readonly [number, number, number, number, number], size: Size): AsyncGenerator<Uint8Array> {
   const z = new Float32Array(latents.length),
     plane = h * w;
   for (let f = 0; f < F; f++)
     for (let c = 0; c < C; c++) for (let i = 0; i < plane; i++) z[(c * F + f) * plane + i] = latents[(f * C + c) * plane + i]! / vae.scalingFactor; // [1, C, F, h, w]
-  for await (const chunk of vae.decode(z, [1, C, F, h, w])) yield* toRgb(chunk.data, chunk.shape);
+  for await (const chunk of vae.decode(z, [1, C, F, h, w])) yield* toRgb(chunk.data, chunk.shape, size);
 }
-async function one(vae: Vae, latents: Float32Array, shape: readonly [number, number, number, number, number]): Promise<Uint8Array> {
-  for await (const chunk of vae.decode(latents.map(x => x / vae.scalingFactor), shape)) for (const rgb of toRgb(chunk.data, chunk.shape)) return rgb;
+async function one(vae: Vae, latents: Float32Array, shape: readonly [number, number, number, number, number], size: Size): Promise<Uint8Array> {
+  for await (const chunk of vae.decode(latents.map(x => x / vae.scalingFactor), shape)) for (const rgb of toRgb(chunk.data, chunk.shape, size)) return rgb;
   throw new Error('nothing was decoded');
 }
 
-/** [1, 3, T, H, W] in [-1, 1] to T frames of bytes: round(255 clamp(x / 2 + 1/2)), halves to even as numpy does. */
-function* toRgb(x: Float32Array, [, , T, H, W]: readonly number[]): Iterable<Uint8Array> {
-  const plane = H! * W!;
-  for (let t = 0; t < T!; t++) {
-    const rgb = new Uint8Array(plane * 3);
+/** [1, 3, T, H, W] in [-1, 1] to T frames of bytes: round(255 clamp(x / 2 + 1/2)), halves to even as numpy does. Tiles can make a picture larger than asked for: the rest is cut. */
+function* toRgb(x: Float32Array, [, , T, H, W]: Shape5, { width, height }: Size): Iterable<Uint8Array> {
+  for (let t = 0; t < T; t++) {
+    const rgb = new Uint8Array(width * height * 3);
     for (let c = 0; c < 3; c++)
-      for (let i = 0; i < plane; i++) {
-        const v = 255 * Math.min(1, Math.max(0, Math.fround(x[(c * T! + t) * plane + i]! / 2 + 0.5))),
-          r = Math.round(v);
-        rgb[i * 3 + c] = r - v === 0.5 && r % 2 ? r - 1 : r;
-      }
+      for (let y = 0; y < height; y++)
+        for (let i = 0; i < width; i++) {
+          const v = 255 * Math.min(1, Math.max(0, Math.fround(x[((c * T + t) * H + y) * W + i]! / 2 + 0.5))),
+            r = Math.round(v);
+          rgb[(y * width + i) * 3 + c] = r - v === 0.5 && r % 2 ? r - 1 : r;
+        }
     yield rgb;
   }
 }

@@ -27,6 +27,7 @@ function storedDtype(t: StoredTensor): DType {
  * @param write the model: its inputs and outputs are the program's
  * @throws if a name or shape of model and checkpoint differ, if an adapter is for another model, or if the runtime refuses */
 export async function loadProgram(runtime: Runtime, component: Component, write: (g: Graph) => Record<string, Value>, { dtype, adapters = [], elsewhere }: Inside): Promise<Program> {
+  const row = devices[runtime.device as Device];
   const plain = new Graph();
   const outputs = write(plain);
   const wanted = reachable(plain, Object.values(outputs)).flatMap(n => (n.op === 'initializer' ? n.outputs : []));
@@ -42,10 +43,11 @@ export async function loadProgram(runtime: Runtime, component: Component, write:
       });
       return { scale: adapter.scale, prefix: `adapter.${i}.`, modules: new Map(modules) };
     });
-    now = replay(now.g, now.outputs, lora(named, 'initializer'));
+    now = replay(now.g, now.outputs, lora(named, row.adapters));
   }
   now = replay(now.g, now.outputs, precision(now.g, now.outputs, dtype, name => storedDtype(found.get(name)!)));
-  now = replay(now.g, now.outputs, expand(devices[runtime.device as Device].lacks));
+  now = replay(now.g, now.outputs, expand((op, node) => row.lacks(op, node)));
+  for (const rule of row.faster) now = replay(now.g, now.outputs, rule);
   return runtime.load(encode(now.g, now.outputs, name => place(found.get(name)!)), { name: component.className });
 }
 

@@ -1,6 +1,6 @@
 /** @file What a checkpoint recommends: its own sizes, and generation_config.json beside model_index.json where its makers left one. */
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative, isAbsolute } from 'node:path';
 import { z } from 'zod';
 import { parseTransformerConfig } from '../models/cogvideox-transformer-3d.ts';
 import { readObject, type Checkpoint } from '../weights/checkpoint.ts';
@@ -9,8 +9,11 @@ const file = z.object({
   num_inference_steps: z.number().int().positive().optional(),
   guidance_scale: z.number().nonnegative().optional(),
   fps: z.number().positive().optional(),
-  /** A LoRA for subjects, relative to the checkpoint's folder. */
-  adapter: z.string().optional(),
+  /** A LoRA for subjects, inside the checkpoint's folder. */
+  adapter: z
+    .string()
+    .refine(path => !isAbsolute(path) && !relative('.', path).startsWith('..'), 'the adapter must lie inside the folder')
+    .optional(),
 });
 
 export interface Recommended {

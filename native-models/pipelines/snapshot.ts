@@ -76,6 +76,7 @@ export function writeSnapshot(out: string, key: string, s: Snapshot): void {
 
 export function removeSnapshot(out: string): void {
   rmSync(beside(out, 'snapshot'), { force: true });
+  rmSync(beside(out, 'snapshot.part'), { force: true }); // of a run killed while it wrote
 }
 
 interface Holder {

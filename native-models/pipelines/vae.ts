@@ -1,5 +1,6 @@
-/** @file The VAE's loops around its chunk programs: time chunks with carried caches, and tiles (diffusers models/autoencoders/autoencoder_kl_cogvideox.py: _encode, _decode, tiled_encode, tiled_decode),
- * with what is odd there kept: statistics are those of a chunk, blending works in place on tiles that are already blended, and a tiled picture can come out larger than its latents say. */
+/** @file The VAE's loops around its chunk programs: time chunks with carried caches, and tiles (diffusers models/autoencoders/autoencoder_kl_cogvideox.py:
+ * _encode, _decode, tiled_encode, tiled_decode), with what is odd there kept: statistics are those of a chunk, blending works in place on tiles that are
+ * already blended, and a tiled picture can come out larger than its latents say. */
 import type { DType, Graph, Value } from '../graph/graph.ts';
 import {
   FRAMES_PER_CHUNK,
@@ -35,9 +36,9 @@ export interface Tiling {
 
 /** The tiles that diffusers would use: half of the config's sample size, unless said otherwise. */
 export function tilingOf(c: VaeConfig, given: Partial<Tiling> = {}): Tiling {
-  const height = given.tile_sample_min_height ?? Math.floor(c.sample_height / 2),
-    width = given.tile_sample_min_width ?? Math.floor(c.sample_width / 2),
-    ratio = spatialRatio(c);
+  const height = given.tile_sample_min_height ?? Math.floor(c.sample_height / 2);
+  const width = given.tile_sample_min_width ?? Math.floor(c.sample_width / 2);
+  const ratio = spatialRatio(c);
   const tiling = {
     tile_sample_min_height: height,
     tile_sample_min_width: width,
@@ -61,7 +62,8 @@ export interface Vae {
    * @param shape [B, 3, T, H, W], H and W divisible by compression.spatial, any T
    * @returns mean and logarithm of the variance, clamped to [-30, 20], of `shape` [B, C, t, h, w]; T = 8n + 1 gives t = 2n + 1 */
   encode(sample: Float32Array, shape: Shape5, signal?: AbortSignal): Promise<{ mean: Float32Array; logvar: Float32Array; shape: Shape5 }>;
-  /** The video of latents [B, C, t, h, w] (already divided by scalingFactor), chunk after chunk: [B, 3, T, H, W] of about [-1, 1]. 2n + 1 latents give 8n + 1 frames, an even number n of them 4n. */
+  /** The video of latents [B, C, t, h, w] (already divided by scalingFactor), chunk after chunk: [B, 3, T, H, W] of about [-1, 1].
+   * 2n + 1 latents give 8n + 1 frames, an even number n of them 4n. */
   decode(latents: Float32Array, shape: Shape5, signal?: AbortSignal): AsyncGenerator<Block>;
   release(): void;
 }
@@ -69,10 +71,10 @@ export interface Vae {
 /** The VAE of a checkpoint; its programs are loaded when a size is first needed, and those of another size let go.
  * @param tiling undefined: whole pictures; otherwise tiles where the picture is larger than one */
 export function openVae(runtime: Runtime, component: Component, dtype: DType, tiling?: Partial<Tiling>): Vae {
-  const config = parseVaeConfig(component.config),
-    tiles = tiling && tilingOf(config, tiling),
-    programs = new Programs(runtime, component, config, dtype),
-    ratio = spatialRatio(config);
+  const config = parseVaeConfig(component.config);
+  const tiles = tiling && tilingOf(config, tiling);
+  const programs = new Programs(runtime, component, config, dtype);
+  const ratio = spatialRatio(config);
   return {
     config,
     compression: { spatial: ratio, temporal: config.temporal_compression_ratio },
@@ -84,8 +86,8 @@ export function openVae(runtime: Runtime, component: Component, dtype: DType, ti
           `the VAE cannot encode [${shape.join(',')}]: it takes ${config.in_channels} channels, height and width divisible by ${ratio}`,
         );
       const whole = joinTime(await collect(run(encoder(tiles), programs, { data, shape }, signal)));
-      const mean = channels(whole, 0, config.latent_channels),
-        logvar = channels(whole, config.latent_channels, 2 * config.latent_channels);
+      const mean = channels(whole, 0, config.latent_channels);
+      const logvar = channels(whole, config.latent_channels, 2 * config.latent_channels);
       return { mean: mean.data, logvar: logvar.data.map(x => Math.min(20, Math.max(-30, x))), shape: mean.shape };
     },
     decode(data, shape, signal) {
@@ -118,8 +120,8 @@ const decoder = (t: Tiling | undefined): Direction => ({
 /** A tile's size in the input, and what is blended and kept of it in the output. */
 function cut(t: Tiling, tile: Pair, out: Pair) {
   const factor: Pair = [t.tile_overlap_factor_height, t.tile_overlap_factor_width];
-  const overlap: Pair = [Math.floor(tile[0] * (1 - factor[0])), Math.floor(tile[1] * (1 - factor[1]))],
-    blend: Pair = [Math.floor(out[0] * factor[0]), Math.floor(out[1] * factor[1])];
+  const overlap: Pair = [Math.floor(tile[0] * (1 - factor[0])), Math.floor(tile[1] * (1 - factor[1]))];
+  const blend: Pair = [Math.floor(out[0] * factor[0]), Math.floor(out[1] * factor[1])];
   if (overlap[0] < 1 || overlap[1] < 1)
     throw new Error(
       `tiles of ${tile.join('x')} that share ${factor.join(' and ')} of their size leave nothing between them; take larger ones`,
@@ -128,18 +130,18 @@ function cut(t: Tiling, tile: Pair, out: Pair) {
 }
 
 async function* run({ kind, chunk, tiles }: Direction, programs: Programs, x: Block, signal?: AbortSignal): AsyncGenerator<Block> {
-  const [, , T, H, W] = x.shape,
-    times = timeChunks(T, chunk);
+  const [, , T, H, W] = x.shape;
+  const times = timeChunks(T, chunk);
   if (!tiles || (H <= tiles.tile[0] && W <= tiles.tile[1])) {
     yield* inTime(kind, programs, x, [0, 0], [H, W], times, signal);
     return;
   }
-  const { tile, overlap } = tiles,
-    tileAt = (top: number, left: number) => ({
-      at: [top, left] as Pair,
-      size: [Math.min(tile[0], H - top), Math.min(tile[1], W - left)] as Pair,
-      blocks: [] as Block[],
-    });
+  const { tile, overlap } = tiles;
+  const tileAt = (top: number, left: number) => ({
+    at: [top, left] as Pair,
+    size: [Math.min(tile[0], H - top), Math.min(tile[1], W - left)] as Pair,
+    blocks: [] as Block[],
+  });
   const grid = starts(H, overlap[0]).map(top => starts(W, overlap[1]).map(left => tileAt(top, left)));
   // Tiles of one size after the other, so that no program is loaded twice.
   for (const one of grid.flat().sort((a, b) => b.size[0] - a.size[0] || b.size[1] - a.size[1]))
@@ -170,15 +172,15 @@ async function* inTime(
   let caches: Readonly<Record<string, Tensor>> = {};
   try {
     for (const { start, end } of times) {
-      const piece = region(x, start, end, at, size),
-        given = programs.runtime.tensor('float32', piece.shape, piece.data);
+      const piece = region(x, start, end, at, size);
+      const given = programs.runtime.tensor('float32', piece.shape, piece.data);
       try {
         const program = await programs.get(kind, start === 0, piece.shape);
         const { [OUT]: out, ...next } = await program.run({ [IN]: given, ...caches }, signal);
         for (const t of Object.values(caches)) t.release();
         caches = Object.fromEntries(Object.entries(next).map(([name, t]) => [name.slice(NEXT.length), t]));
-        const data = ((await out!.read()) as Float32Array).slice(),
-          shape = out!.shape as unknown as Shape5;
+        const data = (await out!.read()) as Float32Array;
+        const shape = out!.shape as unknown as Shape5;
         out!.release();
         yield { data, shape };
       } finally {
@@ -191,9 +193,9 @@ async function* inTime(
 }
 
 /** A chunk program's names at its edges; a cache goes in as cacheInput(path) and comes out with NEXT in front. */
-const IN = 'chunk',
-  OUT = 'out',
-  NEXT = 'next.';
+const IN = 'chunk';
+const OUT = 'out';
+const NEXT = 'next.';
 
 /** The loaded chunk programs of one direction and one size. */
 class Programs {
@@ -210,9 +212,9 @@ class Programs {
     this.#dtype = dtype;
   }
   async get(kind: Direction['kind'], first: boolean, shape: Shape5): Promise<Program> {
-    const [B, , T, H, W] = shape,
-      family = `${kind} ${B} ${H}x${W}`,
-      key = `${family} ${T} ${first}`;
+    const [B, , T, H, W] = shape;
+    const family = `${kind} ${B} ${H}x${W}`;
+    const key = `${family} ${T} ${first}`;
     if (family !== this.#family) this.release();
     this.#family = family;
     const known = this.#held.get(key);
@@ -234,19 +236,16 @@ class Programs {
 /** A chunk program's graph: input `chunk` and, but for the first, the caches; outputs `out` and the caches for the next. */
 export function vaeChunk(g: Graph, config: VaeConfig, kind: 'encode' | 'decode', first: boolean, shape: Shape5): Record<string, Value> {
   const x = g.input(IN, shape);
-  const { out, caches } =
-    kind === 'encode'
-      ? (({ moments, caches }) => ({ out: moments, caches }))(encodeChunk(g, config, x, first))
-      : (({ sample, caches }) => ({ out: sample, caches }))(decodeChunk(g, config, x, first));
+  const { out, caches } = kind === 'encode' ? encodeChunk(g, config, x, first) : decodeChunk(g, config, x, first);
   return { [OUT]: out, ...Object.fromEntries([...caches].map(([path, v]) => [NEXT + cacheInput(path), v])) };
 }
 
 // Numbers in [B, C, T, H, W]; what is not named runs through whole.
 
-/** Rows of contiguous numbers: for each line (b, c, t, y) its offset. */
+/** Frames start to end (excluded) of the h x w pixels at top, left. */
 function region({ data, shape: [B, C, T, H, W] }: Block, start: number, end: number, [top, left]: Pair, [h, w]: Pair): Block {
-  const t = end - start,
-    out = new Float32Array(B * C * t * h * w);
+  const t = end - start;
+  const out = new Float32Array(B * C * t * h * w);
   let to = 0;
   for (let bc = 0; bc < B * C; bc++)
     for (let f = start; f < end; f++)
@@ -259,18 +258,18 @@ function region({ data, shape: [B, C, T, H, W] }: Block, start: number, end: num
 
 /** Fades `b` in behind `a` (above it for axis 3, left of it for axis 4) over `extent` lines, in place in b: torch's float32, product by product. */
 function blend(a: Block, b: Block, extent: number, axis: 3 | 4): void {
-  const f32 = Math.fround,
-    n = Math.min(a.shape[axis], b.shape[axis], extent),
-    [B, C, T, H, W] = b.shape,
-    [aH, aW] = [a.shape[3], a.shape[4]];
+  const f32 = Math.fround;
+  const n = Math.min(a.shape[axis], b.shape[axis], extent);
+  const [B, C, T, H, W] = b.shape;
+  const [aH, aW] = [a.shape[3], a.shape[4]];
   for (let plane = 0; plane < B * C * T; plane++)
     for (let i = 0; i < n; i++) {
-      const fade = f32(i / n),
-        keep = f32(1 - i / n),
-        length = axis === 3 ? Math.min(W, aW) : Math.min(H, aH);
+      const fade = f32(i / n);
+      const keep = f32(1 - i / n);
+      const length = axis === 3 ? Math.min(W, aW) : Math.min(H, aH);
       for (let j = 0; j < length; j++) {
-        const from = axis === 3 ? (plane * aH + aH - n + i) * aW + j : (plane * aH + j) * aW + aW - n + i,
-          to = axis === 3 ? (plane * H + i) * W + j : (plane * H + j) * W + i;
+        const from = axis === 3 ? (plane * aH + aH - n + i) * aW + j : (plane * aH + j) * aW + aW - n + i;
+        const to = axis === 3 ? (plane * H + i) * W + j : (plane * H + j) * W + i;
         b.data[to] = f32(a.data[from]! * keep) + f32(b.data[to]! * fade);
       }
     }
@@ -278,12 +277,12 @@ function blend(a: Block, b: Block, extent: number, axis: 3 | 4): void {
 
 /** Of each tile its first keep[0] x keep[1], side by side. */
 function assemble(rows: readonly (readonly Block[])[], keep: Pair): Block {
-  const heights = rows.map(row => Math.min(keep[0], row[0]!.shape[3])),
-    widths = rows[0]!.map(tile => Math.min(keep[1], tile.shape[4]));
-  const [B, C, T] = rows[0]![0]!.shape,
-    H = heights.reduce((a, b) => a + b),
-    W = widths.reduce((a, b) => a + b),
-    data = new Float32Array(B * C * T * H * W);
+  const heights = rows.map(row => Math.min(keep[0], row[0]!.shape[3]));
+  const widths = rows[0]!.map(tile => Math.min(keep[1], tile.shape[4]));
+  const [B, C, T] = rows[0]![0]!.shape;
+  const H = heights.reduce((a, b) => a + b);
+  const W = widths.reduce((a, b) => a + b);
+  const data = new Float32Array(B * C * T * H * W);
   let top = 0;
   for (const [i, row] of rows.entries()) {
     let left = 0;
@@ -302,10 +301,10 @@ function assemble(rows: readonly (readonly Block[])[], keep: Pair): Block {
 }
 
 function joinTime(blocks: readonly Block[]): Block {
-  const [B, C, , H, W] = blocks[0]!.shape,
-    T = blocks.reduce((n, b) => n + b.shape[2], 0),
-    plane = H * W,
-    data = new Float32Array(B * C * T * plane);
+  const [B, C, , H, W] = blocks[0]!.shape;
+  const T = blocks.reduce((n, b) => n + b.shape[2], 0);
+  const plane = H * W;
+  const data = new Float32Array(B * C * T * plane);
   for (let bc = 0, to = 0; bc < B * C; bc++)
     for (const b of blocks) {
       const n = b.shape[2] * plane;
@@ -316,8 +315,8 @@ function joinTime(blocks: readonly Block[]): Block {
 }
 
 function channels({ data, shape: [B, C, T, H, W] }: Block, from: number, to: number): Block {
-  const plane = T * H * W,
-    out = new Float32Array(B * (to - from) * plane);
+  const plane = T * H * W;
+  const out = new Float32Array(B * (to - from) * plane);
   for (let b = 0; b < B; b++) out.set(data.subarray((b * C + from) * plane, (b * C + to) * plane), b * (to - from) * plane);
   return { data: out, shape: [B, to - from, T, H, W] };
 }

@@ -235,6 +235,7 @@ export async function openCApi({ library, threads, cuda }: CApiOptions): Promise
         if (!released || running) return;
         programs.delete(program);
         api.ReleaseSession(session);
+        end();
       };
 
       /** On the CPU: outputs are what ONNX Runtime allocates. */
@@ -304,18 +305,23 @@ export async function openCApi({ library, threads, cuda }: CApiOptions): Promise
       return program;
     },
     release() {
-      for (const p of programs) p.release();
+      ending = true;
       for (const t of tensors) t.release();
-      if (programs.size) return; // a run is under way: the environment stays
-      process.off('exit', stopAll);
-      if (closed) return;
-      closed = true;
-      api.ReleaseMemoryInfo(hostMemory);
-      if (deviceMemory) api.ReleaseMemoryInfo(deviceMemory);
-      api.ReleaseEnv(env);
+      for (const p of programs) p.release();
+      end();
     },
   };
-  let closed = false;
+  let ending = false;
+  let ended = false;
+  /** Once asked to, and when the last run has ended. */
+  const end = (): void => {
+    if (!ending || ended || programs.size) return;
+    ended = true;
+    process.off('exit', stopAll);
+    api.ReleaseMemoryInfo(hostMemory);
+    if (deviceMemory) api.ReleaseMemoryInfo(deviceMemory);
+    api.ReleaseEnv(env);
+  };
   // A process that ends waits for its threads: tell them to stop.
   const stopAll = (): void => {
     for (const options of stops) api.RunOptionsSetTerminate(options);

@@ -5,6 +5,7 @@ import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { DType, Node } from '../graph/graph.ts';
 import type { Ops } from '../graph/ops.ts';
+import { conv3dAs2d, type Rule } from '../graph/passes.ts';
 import { DeviceError, type Runtime } from './runtime.ts';
 
 export type Device = 'cpu' | 'cuda';
@@ -22,6 +23,10 @@ interface DeviceRow {
   readonly room: Runtime['room'];
   /** Has it no kernel for this node? Then the op's `expand` is written instead. */
   lacks(op: keyof Ops, node: Node): boolean;
+  /** Further passes that make a graph faster here. */
+  readonly faster: readonly Rule[];
+  /** Fixed adapters are folded into the weights while loading, or run beside them. */
+  readonly adapters: 'folded' | 'initializer';
   probe(): Promise<Probe>;
 }
 
@@ -33,6 +38,8 @@ export const devices: { readonly [D in Device]: DeviceRow } = {
     dtypes: ['float32'],
     room: 'binding',
     lacks: () => false,
+    faster: [conv3dAs2d],
+    adapters: 'folded',
     probe() {
       const available = existsSync(library());
       return Promise.resolve({ device: 'cpu', available, text: available ? `${physicalCores()} threads` : missingLibrary() });
@@ -42,6 +49,8 @@ export const devices: { readonly [D in Device]: DeviceRow } = {
     dtypes: ['float32', 'float16', 'bfloat16'],
     room: 'c-api',
     lacks: (op, node) => noBfloat16.has(op) && node.outputs[0]!.dtype === 'bfloat16',
+    faster: [],
+    adapters: 'initializer', // folding would happen on the CPU: seconds and gigabytes
     probe: probeCuda,
   },
 };

@@ -66,7 +66,7 @@ export function explain(program: string, device: string, cause: unknown): Device
       `${device} has no memory left; close what else uses it, or ask for a smaller picture, fewer frames or a 16-bit precision`,
     ],
     [
-      /fallback to CPU EP has been explicitly disabled|Could not find an implementation|NOT_IMPLEMENTED/i,
+      /fallback to CPU EP has been explicitly disabled|Could not find an implementation|NOT_IMPLEMENTED|Provider type for \S+ node|Type 'tensor\(\w+\)' of input parameter/i,
       'noKernel',
       `${device} has no kernel for a node of it; choose another precision or device`,
     ],

@@ -414,7 +414,7 @@ class Unigram implements SentencePiece {
 
   /**
    * The best segmentation of normalised bytes: unigram::Model::EncodeOptimized of release 0.2.3, sums in float32. (Release 0.2.0 sums in double before it compares and
-   * scores user-defined symbols by the largest score; the two differ in about one of 10,000 odd strings whose best segmentations tie.)
+   * scores user-defined symbols by the largest score; the two part only where best segmentations tie or a user-defined symbol competes.)
    */
   #bestPath(text: Uint8Array): { id: number; from: number; to: number }[] {
     const n = text.length;

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, createReadStream, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { JsonError, JsonReader, printable } from './json.ts';
-import { looksLikePickle, openRegular, readSafetensors, summary, type StoredTensor } from './safetensors.ts';
+import { looksLikePickle, openRegular, readSafetensors, type StoredTensor } from './safetensors.ts';
 
 /** The classes that can be run, by component. */
 const classes: Readonly<Record<string, readonly string[]>> = {
@@ -353,22 +353,4 @@ async function hashFile(path: string, signal?: AbortSignal): Promise<string> {
   const hash = createHash('sha256');
   for await (const piece of createReadStream(path, { highWaterMark: 2 ** 20, ...(signal && { signal }) })) hash.update(piece as Buffer);
   return hash.digest('hex');
-}
-
-/** What a checkpoint holds, as plain values to print. A component that cannot be opened gives its sentence instead. */
-export function describeCheckpoint(checkpoint: Checkpoint): Readonly<Record<string, unknown>> {
-  const components = [...checkpoint.classNames].map(([name, className]) => {
-    if (!['transformer', 'vae', 'text_encoder'].includes(name)) return [name, printable(className)] as const;
-    try {
-      const { tensors, files, notices } = checkpoint.component(name);
-      return [name, { class: className, files: files.length, ...summary(tensors), ...(notices.length > 0 && { notices }) }] as const;
-    } catch (error) {
-      return [name, { class: printable(className), problem: (error as Error).message }] as const;
-    }
-  });
-  return {
-    kind: 'checkpoint',
-    pipeline: printable(String(checkpoint.modelIndex['_class_name'])),
-    components: Object.fromEntries(components),
-  };
 }

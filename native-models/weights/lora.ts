@@ -293,17 +293,15 @@ export function checkAdapter(adapter: Adapter, tensors: ReadonlyMap<string, { re
   }
 }
 
-/** What a safetensors file or a component's folder is, as plain values to print: text from the file is escaped and cut. */
+/** What a safetensors file or a component's folder is, as plain values to print: text from the file is escaped and cut; what cannot be used says why under `problem`. */
 export function describe(fileOrFolder: string): Readonly<Record<string, unknown>> {
   if (statSync(fileOrFolder).isDirectory() && statSync(join(fileOrFolder, 'config.json'), { throwIfNoEntry: false })) {
-    const component = openComponent(fileOrFolder);
-    return {
-      kind: 'component',
-      class: printable(component.className),
-      files: component.files.length,
-      ...summary(component.tensors),
-      ...noticed(component.notices),
-    };
+    try {
+      const { className, files, tensors, notices } = openComponent(fileOrFolder);
+      return { kind: 'component', class: printable(className), files: files.length, ...summary(tensors), ...noticed(notices) };
+    } catch (error) {
+      return { kind: 'component', problem: (error as Error).message };
+    }
   }
   const path = adapterFile(fileOrFolder);
   const file = readSafetensors(path);

@@ -121,7 +121,7 @@ export function openRegular(file: string): { fd: number; stat: BigIntStats } {
 }
 
 /** Fills `into` from byte `position` of the file; false when the file ends first. */
-export function readFully(fd: number, into: Uint8Array, position: number): boolean {
+function readFully(fd: number, into: Uint8Array, position: number): boolean {
   for (let done = 0; done < into.byteLength;) {
     const n = readSync(fd, into, done, Math.min(into.byteLength - done, 2 ** 30), position + done);
     if (n === 0) return false;
@@ -534,7 +534,7 @@ export function writeSafetensors(file: string, tensors: Iterable<NewTensor>, met
 }
 
 /** Writes `parts` one after the other as `file`: `file.part`, fsync, rename, fsync of the folder. On an error the part file is removed. */
-export function writeDurably(file: string, parts: Iterable<Uint8Array>): void {
+function writeDurably(file: string, parts: Iterable<Uint8Array>): void {
   const part = `${file}.part`;
   const fd = openSync(part, 'w');
   try {

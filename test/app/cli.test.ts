@@ -1,9 +1,12 @@
 /** @file The command line as a person meets it, with the embedded checkpoint and the real engine. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { readOrder } from '../../electron/cli.ts';
+import { inProcessEngine } from '../../electron/engine/main.ts';
 import { readRequest } from '../../electron/media/metadata.ts';
 import { marked, root, run, sleep, start } from '../support/run.ts';
 
@@ -31,6 +34,19 @@ test('a clip, the request in it, and events in order', async () => {
   assert.equal(request['seed'], 3);
   const bytes = readFileSync(out('one.mp4')).toString('latin1');
   assert.ok(!bytes.includes(folder) && !bytes.includes(root), 'a path is in the clip');
+});
+
+test('the engine in this process makes the same frames as one of its own', async () => {
+  const { order } = await readOrder(generate('inside.mp4').slice(1));
+  await inProcessEngine.run(order, () => undefined, new AbortController().signal);
+  assert.ok(readFileSync(order.out).equals(readFileSync(out('one.mp4'))));
+});
+
+test('an old Node gets one sentence', async () => {
+  const old = `data:text/javascript,Object.defineProperty(process.versions, 'node', { value: '20.11.1' })`;
+  const ended = spawnSync(process.execPath, ['--import', old, join(root, 'electron/protagonist.js'), 'doctor'], { encoding: 'utf8' });
+  assert.equal(ended.status, 1);
+  assert.match(ended.stderr, /^Protagonist needs Node 22\.12 or newer and this is 20\.11\.1: [^\n]*\n$/);
 });
 
 test('the same seed gives the same bytes, another one does not; a finished clip is made anew', async () => {

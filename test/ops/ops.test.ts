@@ -34,10 +34,7 @@ const examples: { readonly [Op in keyof Ops]: readonly Example[] } = {
   Sub: [g => g.Sub(A(g), B(g)), g => g.Sub(B(g), A(g))],
   Mul: [g => g.Mul(A(g), B(g)), g => g.Mul(A(g), A(g))],
   Div: [g => g.Div(A(g), positive(g, B(g))), g => g.Div(B(g), positive(g, A(g)))],
-  Pow: [g => g.Pow(positive(g, A(g)), -0.5), g => g.Pow(A(g), 3)],
   Neg: [g => g.Neg(A(g))],
-  Exp: [g => g.Exp(A(g))],
-  Log: [g => g.Log(positive(g, A(g)))],
   Sqrt: [g => g.Sqrt(positive(g, A(g)))],
   Tanh: [g => g.Tanh(A(g))],
   Sigmoid: [g => g.Sigmoid(A(g))],
@@ -167,7 +164,7 @@ async function check(rt: Runtime, op: keyof Ops, example: Example): Promise<void
   const z = await run(rt, simple.g, Object.fromEntries(Object.keys(named).map(k => [k, simple.outputs[k]!])), x);
   for (const k of Object.keys(named))
     assert.ok(farthest(y[k]!.data, z[k]!.data) <= 1e-5, `expand differs from the op by ${farthest(y[k]!.data, z[k]!.data)}`);
-  const derived = await run(rt, simple.g, gradsOf(simple.g, simple.outputs['loss']), x);
+  const derived = await run(rt, simple.g, gradsOf(simple.g, simple.outputs['loss']!), x);
   for (const k of Object.keys(grads))
     assert.ok(farthest(grads[k]!.data, derived[k]!.data) <= 1e-4, `the gradient derived from expand differs at ${k}`);
 }

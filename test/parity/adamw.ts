@@ -24,20 +24,20 @@ export class AdamW {
   /** One step. The gradients are scaled together so that their norm is at most max_grad_norm. @returns the norm before */
   step(grads: ReadonlyMap<string, Float32Array>): number {
     const {
-        lr,
-        betas: [b1, b2],
-        eps,
-        weight_decay,
-        max_grad_norm = Infinity,
-      } = this.#options,
-      total = norm(grads.values()),
-      clip = Math.min(1, max_grad_norm / (total + 1e-6));
+      lr,
+      betas: [b1, b2],
+      eps,
+      weight_decay,
+      max_grad_norm = Infinity,
+    } = this.#options;
+    const total = norm(grads.values());
+    const clip = Math.min(1, max_grad_norm / (total + 1e-6));
     this.#t++;
-    const c1 = 1 - b1 ** this.#t,
-      c2 = Math.sqrt(1 - b2 ** this.#t);
+    const c1 = 1 - b1 ** this.#t;
+    const c2 = Math.sqrt(1 - b2 ** this.#t);
     for (const [name, w] of this.#weights) {
-      const g = grads.get(name),
-        { m, v } = this.#moments.get(name)!;
+      const g = grads.get(name);
+      const { m, v } = this.#moments.get(name)!;
       if (!g) throw new Error(`no gradient for ${name}`);
       for (let i = 0; i < w.length; i++) {
         const x = g[i]! * clip;

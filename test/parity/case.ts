@@ -90,10 +90,10 @@ export class Case {
             .sort()
         : [listed];
     return given.map(entry => {
-      const row = (typeof entry === 'string' ? { file: entry } : entry) as Json,
-        number = (...names: string[]): number | undefined => names.map(n => row[n]).find(x => typeof x === 'number');
-      const scale = number('scale', 'weight') ?? 1,
-        alpha = number('lora_alpha', 'alpha') ?? (typeof this.spec['lora_alpha'] === 'number' ? this.spec['lora_alpha'] : undefined);
+      const row = (typeof entry === 'string' ? { file: entry } : entry) as Json;
+      const number = (...names: string[]): number | undefined => names.map(n => row[n]).find(x => typeof x === 'number');
+      const scale = number('scale', 'weight') ?? 1;
+      const alpha = number('lora_alpha', 'alpha') ?? (typeof this.spec['lora_alpha'] === 'number' ? this.spec['lora_alpha'] : undefined);
       const adapter = readAdapter(this.path(String(row['file'] ?? row['path'])), { scale });
       return alpha === undefined
         ? adapter
@@ -122,8 +122,8 @@ export function joined(...parts: readonly Float32Array[]): Float32Array {
 /** max|a-b| / max|b|; NaN if a number is not finite on one side only or lengths differ. */
 export function worst(a: Float32Array, b: Float32Array, absolute = false): number {
   if (a.length !== b.length) return NaN;
-  let difference = 0,
-    largest = 0;
+  let difference = 0;
+  let largest = 0;
   for (let i = 0; i < b.length; i++) {
     const d = Math.abs(a[i]! - b[i]!);
     if (!(d <= difference)) difference = Number.isNaN(d) ? NaN : d;

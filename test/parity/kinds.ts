@@ -39,19 +39,19 @@ export const kinds: Readonly<Record<string, Kind>> = {
 };
 
 async function* transformer(kase: Case, runtime: Runtime, dtype: DType = 'float32'): AsyncGenerator<Result> {
-  const component = openComponent(kase.part('transformer')),
-    config = parseTransformerConfig(component.config),
-    limit = kase.tolerance('forward', 1e-4);
-  const x = kase.find('hidden_states'),
-    given = kase.spec['rope_crops'];
-  const crops = Array.isArray(given) ? (given as unknown as Crops) : undefined,
-    adapters = kase.adapters();
+  const component = openComponent(kase.part('transformer'));
+  const config = parseTransformerConfig(component.config);
+  const limit = kase.tolerance('forward', 1e-4);
+  const x = kase.find('hidden_states');
+  const given = kase.spec['rope_crops'];
+  const crops = Array.isArray(given) ? (given as unknown as Crops) : undefined;
+  const adapters = kase.adapters();
   if (x) {
-    const ref = kase.find('ref_latents') ?? kase.find('reference_latents'),
-      frames = withReference(x, ref),
-      n = ref?.shape[1] ?? 0;
-    const text = kase.input('encoder_hidden_states'),
-      timestep = kase.input('timestep');
+    const ref = kase.find('ref_latents') ?? kase.find('reference_latents');
+    const frames = withReference(x, ref);
+    const n = ref?.shape[1] ?? 0;
+    const text = kase.input('encoder_hidden_states');
+    const timestep = kase.input('timestep');
     for (const [name, used] of [
       ['sample', []],
       ['sample_lora', adapters],
@@ -61,8 +61,8 @@ async function* transformer(kase: Case, runtime: Runtime, dtype: DType = 'float3
       yield { file: 'outputs', name, ...framesFrom(y, n), tolerance: limit };
     }
     if (config.use_rotary_positional_embeddings) {
-      const [, F, , H, W] = frames.shape as Shape5,
-        { cos, sin, pairs } = rotaryTables(config, F, H / config.patch_size, W / config.patch_size, crops);
+      const [, F, , H, W] = frames.shape as Shape5;
+      const { cos, sin, pairs } = rotaryTables(config, F, H / config.patch_size, W / config.patch_size, crops);
       for (const [name, table] of [
         ['rope_cos', cos],
         ['rope_sin', sin],
@@ -115,17 +115,17 @@ async function forward(
 }
 const tensor = (runtime: Runtime, { data, shape }: Numbers): Tensor => runtime.tensor('float32', shape, data);
 async function only(results: Readonly<Record<string, Tensor>>, name: string): Promise<Numbers> {
-  const t = results[name]!,
-    data = (await t.read()) as Float32Array;
+  const t = results[name]!;
+  const data = (await t.read()) as Float32Array;
   t.release();
   return { data, shape: t.shape };
 }
 /** The reference's frames in front of each row's own; a reference of one row stands for all. [B, n, C, H, W] and [B, F, C, H, W] -> [B, n+F, C, H, W] */
 function withReference(x: Numbers, ref: Numbers | undefined): Numbers {
   if (!ref) return x;
-  const [B, F, ...rest] = x.shape as readonly [number, number, ...number[]],
-    n = ref.shape[1]!,
-    frame = size(rest);
+  const [B, F, ...rest] = x.shape as readonly [number, number, ...number[]];
+  const n = ref.shape[1]!;
+  const frame = size(rest);
   const rows = Array.from({ length: B }, (_, b) => {
     const r = ref.shape[0] === B ? b : 0;
     return joined(ref.data.subarray(r * n * frame, (r + 1) * n * frame), x.data.subarray(b * F * frame, (b + 1) * F * frame));
@@ -134,8 +134,8 @@ function withReference(x: Numbers, ref: Numbers | undefined): Numbers {
 }
 /** Without the first n frames. */
 function framesFrom({ data, shape }: Numbers, n: number): Numbers {
-  const [B, F, ...rest] = shape as readonly [number, number, ...number[]],
-    frame = size(rest);
+  const [B, F, ...rest] = shape as readonly [number, number, ...number[]];
+  const frame = size(rest);
   return {
     data: joined(...Array.from({ length: B }, (_, b) => data.subarray((b * F + n) * frame, (b + 1) * F * frame))),
     shape: [B, F - n, ...rest],
@@ -147,19 +147,19 @@ const perRow = (t: Numbers, B: number): Numbers =>
 /** An output is named for what was done to which input: encode[_of]_mean and encode[_of]_logvar of `of` or `video_of` (`video` if nothing is said), decode[_of] of `latents_of` (or `latents`);
  * `tiled` among the words turns tiles on; decode_image decodes the first latent frame alone where no input is named for it. */
 async function* vae(kase: Case, runtime: Runtime, dtype: DType = 'float32'): AsyncGenerator<Result> {
-  const component = openComponent(kase.part('vae')),
-    limit = kase.tolerance('vae', 1e-4),
-    tiling = (kase.spec['tiling'] ?? {}) as Partial<Tiling>;
-  const whole = openVae(runtime, component, dtype),
-    tiled = openVae(runtime, component, dtype, tiling);
+  const component = openComponent(kase.part('vae'));
+  const limit = kase.tolerance('vae', 1e-4);
+  const tiling = (kase.spec['tiling'] ?? {}) as Partial<Tiling>;
+  const whole = openVae(runtime, component, dtype);
+  const tiled = openVae(runtime, component, dtype, tiling);
   const first = (...names: string[]): Numbers | undefined => names.map(name => kase.find(name)).find(x => x !== undefined);
   try {
     const posteriors = new Map<string, Awaited<ReturnType<typeof whole.encode>>>();
     for (const name of kase.wanted('outputs')) {
-      const [verb, ...words] = name.split('_'),
-        moment = words.find(w => w === 'mean' || w === 'logvar'),
-        of = words.filter(w => w !== moment),
-        plain = of.filter(w => w !== 'tiled');
+      const [verb, ...words] = name.split('_');
+      const moment = words.find(w => w === 'mean' || w === 'logvar');
+      const of = words.filter(w => w !== moment);
+      const plain = of.filter(w => w !== 'tiled');
       const model = of.includes('tiled') ? tiled : whole;
       if (verb === 'encode' && (moment === 'mean' || moment === 'logvar')) {
         const x = first(of.join('_'), ['video', ...of].join('_'), plain.join('_'), ['video', ...plain].join('_'));
@@ -168,8 +168,8 @@ async function* vae(kase: Case, runtime: Runtime, dtype: DType = 'float32'): Asy
         posteriors.set(of.join('_'), known);
         yield { file: 'outputs', name, data: known[moment], shape: known.shape, tolerance: limit };
       } else if (verb === 'decode') {
-        const named = first(['latents', ...of].join('_'), ['latents', ...plain].join('_')),
-          z = named ?? first('latents');
+        const named = first(['latents', ...of].join('_'), ['latents', ...plain].join('_'));
+        const z = named ?? first('latents');
         if (!z) continue;
         const { data, shape } = joinFrames(
           await Array.fromAsync(
@@ -186,14 +186,14 @@ async function* vae(kase: Case, runtime: Runtime, dtype: DType = 'float32'): Asy
 }
 /** Of [B, C, T, H, W] time 0 alone. */
 function firstFrame({ data, shape }: Numbers): [Float32Array, Shape5] {
-  const [B, C, T, H, W] = shape as Shape5,
-    plane = H * W;
+  const [B, C, T, H, W] = shape as Shape5;
+  const plane = H * W;
   return [joined(...Array.from({ length: B * C }, (_, i) => data.subarray(i * T * plane, i * T * plane + plane))), [B, C, 1, H, W]];
 }
 /** Chunks of time [B, C, t, H, W] as one. */
 function joinFrames(blocks: readonly Block[]): Numbers {
-  const [B, C, , H, W] = blocks[0]!.shape,
-    plane = H * W;
+  const [B, C, , H, W] = blocks[0]!.shape;
+  const plane = H * W;
   const rows = Array.from({ length: B * C }, (_, i) =>
     blocks.map(b => b.data.subarray(i * b.shape[2] * plane, (i + 1) * b.shape[2] * plane)),
   ).flat();
@@ -201,11 +201,11 @@ function joinFrames(blocks: readonly Block[]): Numbers {
 }
 
 async function* t5(kase: Case, runtime: Runtime, dtype: DType = 'float32'): AsyncGenerator<Result> {
-  const limit = kase.tolerance('t5', 1e-4),
-    input = kase.header('inputs.safetensors').get('input_ids');
+  const limit = kase.tolerance('t5', 1e-4);
+  const input = kase.header('inputs.safetensors').get('input_ids');
   if (input) {
-    const component = openComponent(kase.part('text_encoder')),
-      config = parseT5Config(component.config);
+    const component = openComponent(kase.part('text_encoder'));
+    const config = parseT5Config(component.config);
     const program = await loadProgram(
       runtime,
       component,
@@ -229,17 +229,17 @@ async function* t5(kase: Case, runtime: Runtime, dtype: DType = 'float32'): Asyn
   const tokenizer = openSentencePiece(readFileSync(kase.part('tokenizer/spiece.model')));
   const { texts } = kase.tokens();
   for (const [i, text] of texts.entries()) {
-    const length = kase.number('max_length', kase.header('inputs.safetensors').get('input_ids')?.shape[1] ?? 226),
-      { ids } = t5Tokenize(tokenizer, text, length);
+    const length = kase.number('max_length', kase.header('inputs.safetensors').get('input_ids')?.shape[1] ?? 226);
+    const { ids } = t5Tokenize(tokenizer, text, length);
     yield { file: 'tokens', name: String(i), data: Float32Array.from(ids, Number), shape: [ids.length], tolerance: 0 };
   }
 }
 
 async function* scheduler(kase: Case): AsyncGenerator<Result> {
-  const limit = kase.tolerance('scheduler', 1e-5),
-    config = kase.spec['config'] ?? (JSON.parse(readFileSync(kase.part('scheduler/scheduler_config.json'), 'utf8')) as Json);
-  const steps = [...kase.header('inputs.safetensors').keys()].filter(name => name.startsWith('model_output.')).length,
-    start = kase.input('sample');
+  const limit = kase.tolerance('scheduler', 1e-5);
+  const config = kase.spec['config'] ?? (JSON.parse(readFileSync(kase.part('scheduler/scheduler_config.json'), 'utf8')) as Json);
+  const steps = [...kase.header('inputs.safetensors').keys()].filter(name => name.startsWith('model_output.')).length;
+  const start = kase.input('sample');
   for (const [name, make] of [
     ['ddim', cogvideoxDdim],
     ['dpm', cogvideoxDpm],

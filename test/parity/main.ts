@@ -65,18 +65,18 @@ export async function parity(dir: string, rooms: readonly Room[], told: (check: 
 
 /** Each result with its tensor; then what was wanted and never computed. */
 async function* compare(kase: Case, results: AsyncGenerator<Result>): AsyncGenerator<Check> {
-  const left = expected(kase),
-    base = { case: kase.name, kind: kase.kind },
-    seen = new Set<string>();
+  const left = expected(kase);
+  const base = { case: kase.name, kind: kase.kind };
+  const seen = new Set<string>();
   try {
     for await (const { file, name, way, data, shape, tolerance, absolute } of results) {
-      const key = `${file} ${name}`,
-        b = left.get(key);
+      const key = `${file} ${name}`;
+      const b = left.get(key);
       if (!b) continue; // computed on the way, not part of this case
       seen.add(key);
-      const want = b(),
-        same = String(shape) === String(want.shape),
-        error = same ? worst(data, want.data, absolute) : NaN;
+      const want = b();
+      const same = String(shape) === String(want.shape);
+      const error = same ? worst(data, want.data, absolute) : NaN;
       yield {
         ...base,
         tensor: way ? `${name} (${way})` : name,
@@ -114,9 +114,9 @@ async function main(): Promise<number> {
       verbose: { type: 'boolean', default: false },
     },
   });
-  const rooms = { binding: ['binding'], 'c-api': ['c-api'], both: ['binding', 'c-api'] } as const,
-    room = values.room as keyof typeof rooms,
-    [dir, ...more] = positionals;
+  const rooms = { binding: ['binding'], 'c-api': ['c-api'], both: ['binding', 'c-api'] } as const;
+  const room = values.room as keyof typeof rooms;
+  const [dir, ...more] = positionals;
   if (!dir || more.length || !(room in rooms)) {
     console.error('usage: npm run parity -- DIR [--room binding|c-api|both] [--json] [--verbose]');
     return 2;

@@ -9,18 +9,18 @@ import { openCheckpoint } from '../../native-models/weights/checkpoint.ts';
 import { joined, type Case, type Result } from './case.ts';
 
 export async function* pipeline(kase: Case, runtime: Runtime): AsyncGenerator<Result> {
-  const { spec } = kase,
-    text = (name: string, otherwise: string): string => (typeof spec[name] === 'string' ? spec[name] : otherwise);
+  const { spec } = kase;
+  const text = (name: string, otherwise: string): string => (typeof spec[name] === 'string' ? spec[name] : otherwise);
   const checkpoint = openCheckpoint(kase.part('.'));
-  const width = kase.number('width', 0),
-    height = kase.number('height', 0),
-    numFrames = kase.number('num_frames', 1),
-    limit = kase.tolerance('latents', 1e-3);
-  const listed = spec['references'] ?? spec['reference'] ?? [],
-    photos = (Array.isArray(listed) ? listed : [listed]).map(String);
+  const width = kase.number('width', 0);
+  const height = kase.number('height', 0);
+  const numFrames = kase.number('num_frames', 1);
+  const limit = kase.tolerance('latents', 1e-3);
+  const listed = spec['references'] ?? spec['reference'] ?? [];
+  const photos = (Array.isArray(listed) ? listed : [listed]).map(String);
   const named = text('scheduler', checkpoint.scheduler().className);
-  const latents = kase.find('initial_latents') ?? kase.find('latents'),
-    noises = [...kase.header('inputs.safetensors').keys()].filter(name => name.startsWith('reference_noise')).sort();
+  const latents = kase.find('initial_latents') ?? kase.find('latents');
+  const noises = [...kase.header('inputs.safetensors').keys()].filter(name => name.startsWith('reference_noise')).sort();
   const references = noises.flatMap(name => each(kase.input(name)));
   const clip: Clip = {
     checkpoint,
@@ -41,17 +41,17 @@ export async function* pipeline(kase: Case, runtime: Runtime): AsyncGenerator<Re
     seed: kase.number('seed', 0),
     given: { ...(references.length && { references }), ...(latents && { latents: latents.data }) },
   };
-  const found: Result[] = [],
-    ratio = spatialRatio(parseVaeConfig(checkpoint.component('vae').config)),
-    [h, w] = [height / ratio, width / ratio];
+  const found: Result[] = [];
+  const ratio = spatialRatio(parseVaeConfig(checkpoint.component('vae').config));
+  const [h, w] = [height / ratio, width / ratio];
   const listener: Parameters<typeof cogvideox>[1] = {
     progress: () => undefined,
     notice: () => undefined,
     encoded(embeds, refs) {
-      const rows = clip.guidanceScale > 1 ? 2 : 1,
-        T = (checkpoint.component('transformer').config['max_text_seq_length'] as number | undefined) ?? 226,
-        data = joined(...refs),
-        C = data.length / (refs.length * h * w);
+      const rows = clip.guidanceScale > 1 ? 2 : 1;
+      const T = (checkpoint.component('transformer').config['max_text_seq_length'] as number | undefined) ?? 226;
+      const data = joined(...refs);
+      const C = data.length / (refs.length * h * w);
       found.push({ file: 'outputs', name: 'prompt_embeds', data: embeds, shape: [rows, T, embeds.length / (rows * T)], tolerance: limit });
       if (refs.length) found.push({ file: 'outputs', name: 'reference_latents', data, shape: [1, refs.length, C, h, w], tolerance: limit });
     },

@@ -3,7 +3,7 @@
 import { gradients } from '../../native-models/graph/autodiff.ts';
 import { Graph, reachable, type Value } from '../../native-models/graph/graph.ts';
 import { encode } from '../../native-models/graph/onnx.ts';
-import { expand, lora, replay } from '../../native-models/graph/passes.ts';
+import { expand, lora, precision, replay } from '../../native-models/graph/passes.ts';
 import {
   cogvideoxTransformer3d,
   transformerBlockOf,
@@ -50,20 +50,20 @@ export async function* training(
   crops: Crops | undefined,
 ): AsyncGenerator<Result> {
   const tasks = [...kase.header(INPUTS).keys()].filter(name => name.endsWith('.x0')).map(name => name.slice(0, -3));
-  const alphas = alphasCumprod(parseSchedulerConfig(kase.spec['scheduler'] ?? SCHEDULER)),
-    samples = new Map(tasks.map(task => [task, sampleOf(kase, task, alphas)] as const));
-  const adapters = kase.adapters(),
-    matrices = new Map(adapters.flatMap(a => [...a.modules.values()].flatMap(m => [m.A, m.B])).map(t => [t.name, t] as const));
+  const alphas = alphasCumprod(parseSchedulerConfig(kase.spec['scheduler'] ?? SCHEDULER));
+  const samples = new Map(tasks.map(task => [task, sampleOf(kase, task, alphas)] as const));
+  const adapters = kase.adapters();
+  const matrices = new Map(adapters.flatMap(a => [...a.modules.values()].flatMap(m => [m.A, m.B])).map(t => [t.name, t] as const));
   const weights = (): Map<string, Float32Array> => new Map([...matrices].map(([name, t]) => [name, readTensor(t)] as const));
-  const limit = kase.tolerance('grad', 1e-3),
-    close = (name: string) => kase.tolerance(name, 1e-4),
-    scalar = (name: string, x: number, tolerance: number): Result => ({
-      file: 'train_outputs',
-      name,
-      data: Float32Array.of(x),
-      shape: [1],
-      tolerance,
-    });
+  const limit = kase.tolerance('grad', 1e-3);
+  const close = (name: string) => kase.tolerance(name, 1e-4);
+  const scalar = (name: string, x: number, tolerance: number): Result => ({
+    file: 'train_outputs',
+    name,
+    data: Float32Array.of(x),
+    shape: [1],
+    tolerance,
+  });
 
   const programs = new Map<string, Step>();
   try {
@@ -73,8 +73,8 @@ export async function* training(
         const step = await Step.open(runtime, component, config, crops, adapters, sample, recompute);
         if (recompute) programs.set(`${task} recomputed`, step);
         else programs.set(task, step);
-        const found = await step.run(sample, weights()),
-          way = recompute ? 'recomputed' : 'kept';
+        const found = await step.run(sample, weights());
+        const way = recompute ? 'recomputed' : 'kept';
         first.set(task, found);
         yield { ...scalar(`${task}.loss`, found.loss, close('loss')), way };
         for (const [name, data] of found.grads)
@@ -89,8 +89,8 @@ export async function* training(
     }
     const optimizer = kase.spec['optimizer'] as (AdamWOptions & { readonly tasks: readonly string[] } & Json) | undefined;
     if (!optimizer) return;
-    const trained = weights(),
-      adamw = new AdamW(trained, optimizer);
+    const trained = weights();
+    const adamw = new AdamW(trained, optimizer);
     for (const task of optimizer.tasks) adamw.step((await programs.get(task)!.run(samples.get(task)!, trained)).grads);
     for (const [name, data] of trained)
       yield {
@@ -106,14 +106,14 @@ export async function* training(
 }
 
 function sampleOf(kase: Case, task: string, alphas: Float64Array): Sample {
-  const x0 = kase.input(`${task}.x0`, INPUTS),
-    noise = kase.input(`${task}.noise`, INPUTS),
-    ref = kase.find(`${task}.ref_latents`, INPUTS),
-    timestep = kase.input(`${task}.timestep`, INPUTS);
-  const [B, F, C, H, W] = x0.shape as readonly [number, number, number, number, number],
-    n = ref?.shape[1] ?? 0,
-    row = F * C * H * W,
-    refRow = n * C * H * W;
+  const x0 = kase.input(`${task}.x0`, INPUTS);
+  const noise = kase.input(`${task}.noise`, INPUTS);
+  const ref = kase.find(`${task}.ref_latents`, INPUTS);
+  const timestep = kase.input(`${task}.timestep`, INPUTS);
+  const [B, F, C, H, W] = x0.shape as readonly [number, number, number, number, number];
+  const n = ref?.shape[1] ?? 0;
+  const row = F * C * H * W;
+  const refRow = n * C * H * W;
   const mix = (f: (a: number, x: number, e: number) => number): Float32Array =>
     x0.data.map((x, i) => f(alphas[timestep.data[Math.floor(i / row)]!]!, x, noise.data[i]!));
   const noisy = mix((a, x, e) => Math.sqrt(a) * x + Math.sqrt(1 - a) * e);
@@ -154,9 +154,9 @@ class Step {
     sample: Sample,
     recompute: boolean,
   ): Promise<Step> {
-    const g = new Graph(),
-      [, F] = sample.v.shape as readonly [number, number],
-      n = sample.frames.shape[1]! - F;
+    const g = new Graph();
+    const [, F] = sample.v.shape as readonly [number, number];
+    const n = sample.frames.shape[1]! - F;
     const out = cogvideoxTransformer3d(
       g,
       config,
@@ -176,7 +176,13 @@ class Step {
       prefix: '',
       modules: new Map([...a.modules].map(([path, m]) => [path, { rank: m.rank, alpha: m.alpha, A: m.A.name, B: m.B.name }])),
     }));
-    const adapted = replay(g, { loss }, lora(named, 'input'));
+    const dtypes = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const;
+    const exact = replay(
+      g,
+      { loss },
+      precision(g, { loss }, 'float32', name => dtypes[found.get(name)!.dtype as keyof typeof dtypes]),
+    );
+    const adapted = replay(exact.g, exact.outputs, lora(named, 'input'));
     const wrt = named.flatMap(a => [...a.modules.values()].flatMap(m => [m.A, m.B])).map(name => adapted.g.named.get(name)!);
     const grads = gradients(adapted.g, adapted.outputs.loss, wrt, recompute ? transformerBlockOf : undefined);
     const all = replay(

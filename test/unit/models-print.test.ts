@@ -73,9 +73,9 @@ const graphs: Readonly<Record<string, (g: Graph) => Record<string, Value>>> = {
 
 for (const [name, write] of Object.entries(graphs))
   test(`the graph of ${name} is the one that is committed`, () => {
-    const g = new Graph(),
-      now = print(g, write(g)),
-      file = join(import.meta.dirname, '../golden', `${name}.txt`);
+    const g = new Graph();
+    const now = print(g, write(g));
+    const file = join(import.meta.dirname, '../golden', `${name}.txt`);
     if (process.env['UPDATE_GOLDEN']) writeFileSync(file, now);
     assert.equal(now, readFileSync(file, 'utf8'));
   });

@@ -46,10 +46,10 @@ test('a VAE or text encoder of a kind that is not computed is refused by name', 
 });
 
 test('latents that do not fit the transformer are refused with their shape', () => {
-  const g = new Graph(),
-    config = parseTransformerConfig({ ...base, num_layers: 1 }),
-    text = g.input('encoder_hidden_states', [1, 226, 4096]),
-    t = g.input('timestep', [1]);
+  const g = new Graph();
+  const config = parseTransformerConfig({ ...base, num_layers: 1 });
+  const text = g.input('encoder_hidden_states', [1, 226, 4096]);
+  const t = g.input('timestep', [1]);
   assert.throws(() => cogvideoxTransformer3d(g, config, g.input('odd', [1, 3, 16, 9, 12]), text, t), /\[1,3,16,9,12\].*divisible by 2/);
   assert.throws(() => cogvideoxTransformer3d(g, config, g.input('wide', [1, 3, 32, 8, 12]), text, t), /16 channels/);
 });
@@ -72,8 +72,8 @@ test('another size is laid into the trained grid as the pipeline of diffusers do
     [8, 0],
     [23, 45],
   ]); // upright: 15 rows, 7.5 goes to 8
-  const { cos, pairs } = rotaryTables(config, 2, 45, 45),
-    token = 45 * 45 + 3 * 45 + 5; // frame 1, row 3, column 5
+  const { cos, pairs } = rotaryTables(config, 2, 45, 45);
+  const token = 45 * 45 + 3 * 45 + 5; // frame 1, row 3, column 5
   assert.equal(pairs, 32);
   const near = (i: number, angle: number): void => assert.ok(Math.abs(cos[token * pairs + i]! - Math.cos(angle)) < 1e-6, `pair ${i}`);
   near(0, 1); // time: position 1
@@ -114,8 +114,8 @@ test('tiles are half of the sample size unless said otherwise', () => {
 });
 
 test('relative positions fall into the buckets of T5', () => {
-  const config = parseT5Config({ feed_forward_proj: 'gated-gelu' }),
-    bucket = (d: number): number => relativePositionBucket(config, d);
+  const config = parseT5Config({ feed_forward_proj: 'gated-gelu' });
+  const bucket = (d: number): number => relativePositionBucket(config, d);
   assert.deepEqual([0, -1, -7, -8, -11, -12, -16, -128, -1000].map(bucket), [0, 1, 7, 8, 8, 9, 10, 15, 15]);
   assert.deepEqual([1, 7, 8, 12, 127, 128].map(bucket), [17, 23, 24, 25, 31, 31]);
 });

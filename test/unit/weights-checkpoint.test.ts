@@ -5,7 +5,7 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, unli
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { bind, describeCheckpoint, identity, openCheckpoint, openComponent, readObject } from '../../native-models/weights/checkpoint.ts';
+import { bind, identity, openCheckpoint, openComponent, readObject } from '../../native-models/weights/checkpoint.ts';
 import { readTensor, writeSafetensors } from '../../native-models/weights/safetensors.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'weights-'));
@@ -155,23 +155,6 @@ describe('opened', () => {
       );
     },
   );
-
-  test('described', () => {
-    const dir = checkpoint();
-    unlinkSync(join(dir, 'vae/config.json'));
-    const found = describeCheckpoint(openCheckpoint(dir)) as { kind: string; components: Record<string, Record<string, unknown>> };
-    assert.equal(found.kind, 'checkpoint');
-    assert.deepEqual(found.components['transformer'], {
-      class: 'CogVideoXTransformer3DModel',
-      files: 1,
-      tensors: 2,
-      parameters: 3,
-      bytes: 12,
-      dtypes: { F32: 2 },
-    });
-    assert.match(String(found.components['vae']!['problem']), /config\.json is missing/);
-    assert.equal(found.components['scheduler'], 'CogVideoXDDIMScheduler');
-  });
 });
 
 /** [what is broken, how, what is said]: one sentence without a stack, naming the thing. */

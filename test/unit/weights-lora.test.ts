@@ -357,5 +357,7 @@ describe('described', () => {
     });
     assert.equal(describeFile(path)['kind'], 'weights of a CogVideoXTransformer3DModel');
     assert.equal(describeFile(save([zeros('a.weight', 3)]))['kind'], 'safetensors');
+    writeFileSync(join(dir, 'config.json'), '{}');
+    assert.match(String(describeFile(dir)['problem']), /names no class/);
   });
 });
