@@ -101,7 +101,12 @@ async function generate(argv: readonly string[]): Promise<number> {
   const cancel = () => controller.abort();
   process.on('SIGINT', cancel).on('SIGTERM', cancel);
   try {
-    const engine = processEngine(() => fork(new URL('./engine/main.ts', import.meta.url), { stdio: ['ignore', 'inherit', 'pipe', 'ipc'], execArgv: ['--no-warnings', ...process.execArgv] }));
+    const engine = processEngine(() =>
+      fork(new URL('./engine/main.ts', import.meta.url), {
+        stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
+        execArgv: ['--no-warnings', ...process.execArgv],
+      }),
+    );
     const done = await engine.run(order, show, controller.signal);
     show(done);
     return 0;
@@ -163,7 +168,10 @@ async function orderOf(o: Options<typeof generateOptions>): Promise<GenerateOrde
     threads: o.threads ?? null,
     out: outputFile(o.out),
   });
-  if (!parsed.success) throw new UsageError(parsed.error.issues.map(i => (i.code === 'custom' ? i.message : `--${optionOf(i.path[0])}: ${i.message}`)).join('; '));
+  if (!parsed.success)
+    throw new UsageError(
+      parsed.error.issues.map(i => (i.code === 'custom' ? i.message : `--${optionOf(i.path[0])}: ${i.message}`)).join('; '),
+    );
   return parsed.data;
 }
 const optionOf = (field: PropertyKey | undefined) => String(field).replace(/[A-Z]/g, c => `-${c.toLowerCase()}`);
@@ -194,7 +202,10 @@ function progressBar(): (event: EngineEvent) => void {
         const width = 28,
           full = Math.round((width * event.step) / Math.max(1, event.of));
         const left = event.remaining === undefined ? '' : `, ${duration(event.remaining)} left`;
-        if (terminal.isTTY) terminal.write(`\r\x1b[K${said[event.phase]!.padEnd(10)} ${'█'.repeat(full)}${'░'.repeat(width - full)} ${event.step}/${event.of}${left}`);
+        if (terminal.isTTY)
+          terminal.write(
+            `\r\x1b[K${said[event.phase]!.padEnd(10)} ${'█'.repeat(full)}${'░'.repeat(width - full)} ${event.step}/${event.of}${left}`,
+          );
         else if (phase !== event.phase) terminal.write(`${said[event.phase]!} ...\n`);
         phase = event.phase;
         break;
@@ -203,7 +214,7 @@ function progressBar(): (event: EngineEvent) => void {
         terminal.write(`${terminal.isTTY ? '\r\x1b[K' : ''}${event.text}\n`);
         break;
       case 'done':
-        terminal.write(`${terminal.isTTY ? '\r\x1b[K' : ''}`);
+        if (terminal.isTTY) terminal.write('\r\x1b[K');
         process.stdout.write(`${event.out} is ready: seed ${event.seed}, ${duration(event.seconds)} on ${event.device}\n`);
         break;
       default: // a terminal shows no pictures
@@ -213,7 +224,8 @@ function progressBar(): (event: EngineEvent) => void {
 function progressEnd(): void {
   if (terminal.isTTY) terminal.write('\r\x1b[K');
 }
-const duration = (s: number) => (s < 90 ? `${s.toFixed(s < 10 ? 1 : 0)} s` : s < 5400 ? `${Math.round(s / 60)} min` : `${(s / 3600).toFixed(1)} h`);
+const duration = (s: number) =>
+  s < 90 ? `${s.toFixed(s < 10 ? 1 : 0)} s` : s < 5400 ? `${Math.round(s / 60)} min` : `${(s / 3600).toFixed(1)} h`;
 
 async function doctor(argv: readonly string[]): Promise<number> {
   const { options, rest } = parseArguments(argv, { json: 'flag' } as const);
@@ -230,10 +242,25 @@ async function doctor(argv: readonly string[]): Promise<number> {
   };
   const [devices, ffmpeg, checkpoint] = await Promise.all([probe(), attempt(findFfmpeg), attempt(() => openCheckpoint(toybox).dir)]);
   const healthy = devices.some(d => d.available) && ffmpeg.ok && checkpoint.ok;
-  if (options.json) print({ type: 'doctor', healthy, node: process.versions.node, platform: `${process.platform}-${process.arch}`, cores: cpus().length, memoryBytes: totalmem(), devices, ffmpeg, checkpoint });
+  if (options.json)
+    print({
+      type: 'doctor',
+      healthy,
+      node: process.versions.node,
+      platform: `${process.platform}-${process.arch}`,
+      cores: cpus().length,
+      memoryBytes: totalmem(),
+      devices,
+      ffmpeg,
+      checkpoint,
+    });
   else {
     const line = (good: boolean, name: string, text: string) => process.stdout.write(`${good ? '✓' : '✗'} ${name.padEnd(11)} ${text}\n`);
-    line(true, 'node', `${process.versions.node} on ${process.platform}-${process.arch}, ${cpus().length} cores, ${(totalmem() / 2 ** 30).toFixed(0)} GiB`);
+    line(
+      true,
+      'node',
+      `${process.versions.node} on ${process.platform}-${process.arch}, ${cpus().length} cores, ${(totalmem() / 2 ** 30).toFixed(0)} GiB`,
+    );
     for (const d of devices) line(d.available, d.device, d.text);
     line(ffmpeg.ok, 'ffmpeg', ffmpeg.ok ? describeFfmpeg(ffmpeg.value) : ffmpeg.text);
     line(checkpoint.ok, 'checkpoint', checkpoint.ok ? `Toybox, ${checkpoint.value}` : checkpoint.text);
@@ -251,7 +278,8 @@ async function inspect(argv: readonly string[]): Promise<number> {
   if (options.json) print({ type: 'inspect', path, ...found });
   else {
     process.stdout.write(`${basename(path)}\n`);
-    for (const [key, value] of Object.entries(found)) process.stdout.write(`  ${key}: ${typeof value === 'string' ? value : JSON.stringify(value, null, 2).replaceAll('\n', '\n  ')}\n`);
+    for (const [key, value] of Object.entries(found))
+      process.stdout.write(`  ${key}: ${typeof value === 'string' ? value : JSON.stringify(value, null, 2).replaceAll('\n', '\n  ')}\n`);
   }
   return 0;
 }
@@ -278,4 +306,3 @@ async function describePath(path: string): Promise<Readonly<Record<string, unkno
 }
 
 const commands: Readonly<Partial<Record<string, (argv: readonly string[]) => Promise<number>>>> = { generate, doctor, inspect };
-

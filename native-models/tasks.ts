@@ -16,12 +16,10 @@ function nearest(value: number, step: number, first: number, last: number): stri
   return below === above ? `${below}` : `${below} or ${above}`;
 }
 const side = (name: 'width' | 'height') =>
-  z
-    .number()
-    .superRefine((n, ctx) => {
-      if (!Number.isInteger(n) || n < 16 || n > 4096 || n % 16)
-        ctx.addIssue({ code: 'custom', message: `${name} ${n} is not a multiple of 16 from 16 to 4096: use ${nearest(n, 16, 16, 4096)}` });
-    });
+  z.number().superRefine((n, ctx) => {
+    if (!Number.isInteger(n) || n < 16 || n > 4096 || n % 16)
+      ctx.addIssue({ code: 'custom', message: `${name} ${n} is not a multiple of 16 from 16 to 4096: use ${nearest(n, 16, 16, 4096)}` });
+  });
 const range = (name: string, low: number, high: number, integer = false) =>
   z.number({ error: `${name} must be a number from ${low} to ${high}` }).superRefine((n, ctx) => {
     if (!Number.isFinite(n) || n < low || n > high || (integer && !Number.isInteger(n)))
@@ -68,7 +66,17 @@ export type GenerateOrder = z.infer<typeof generateOrder>;
 export const phases = ['load', 'encode', 'denoise', 'decode', 'export'] as const;
 export type Phase = (typeof phases)[number];
 
-export const errorCodes = ['badRequest', 'badFile', 'noDevice', 'outOfMemory', 'noSpace', 'busy', 'canceled', 'engineDied', 'failed'] as const;
+export const errorCodes = [
+  'badRequest',
+  'badFile',
+  'noDevice',
+  'outOfMemory',
+  'noSpace',
+  'busy',
+  'canceled',
+  'engineDied',
+  'failed',
+] as const;
 export type ErrorCode = (typeof errorCodes)[number];
 
 /** What a finished clip is made of: enough to make it again, hashes and base names instead of paths. */
@@ -127,11 +135,15 @@ export function asFailure(error: unknown): { code: ErrorCode; text: string } {
   const text = error instanceof Error ? error.message : String(error),
     errno = errnoOf(error);
   if (errno === 'ABORT_ERR' || (error instanceof Error && error.name === 'AbortError')) return { code: 'canceled', text: 'canceled' };
-  if (errno === 'ENOSPC' || errno === 'EDQUOT') return { code: 'noSpace', text: said(errno, text, 'the disk is full: free some space, then run the same command again') };
+  if (errno === 'ENOSPC' || errno === 'EDQUOT')
+    return { code: 'noSpace', text: said(errno, text, 'the disk is full: free some space, then run the same command again') };
   if (errno === 'EROFS' || errno === 'EACCES' || errno === 'EPERM')
     return { code: 'failed', text: said(errno, text, 'the folder of the output cannot be written: choose another --out') };
   if (/out of memory|failed to allocate memory|bad_alloc|CUDA_ERROR_OUT_OF_MEMORY/i.test(text))
-    return { code: 'outOfMemory', text: `there is not enough memory for this clip: make it smaller or shorter, or choose another device (${text})` };
+    return {
+      code: 'outOfMemory',
+      text: `there is not enough memory for this clip: make it smaller or shorter, or choose another device (${text})`,
+    };
   return { code: 'failed', text };
 }
 /** The system's own words (`ENOSPC: no space left on device, write`) are replaced, a sentence is kept. */

@@ -12,7 +12,11 @@ import { previewJpeg, readPhoto } from '../media/photo.ts';
 import { checkOut, sweepParts, writeVideo } from '../media/video-writer.ts';
 
 /** Makes the clip. See `execute` in main.ts. */
-export async function makeClip(order: GenerateOrder, on: (event: EngineEvent) => void, signal: AbortSignal): Promise<Extract<EngineEvent, { type: 'done' }>> {
+export async function makeClip(
+  order: GenerateOrder,
+  on: (event: EngineEvent) => void,
+  signal: AbortSignal,
+): Promise<Extract<EngineEvent, { type: 'done' }>> {
   const clock = new Clock(on);
   const unlock = await lockOutput(order.out);
   try {
@@ -76,8 +80,27 @@ function storedDtype(checkpoint: Checkpoint): 'float16' | 'bfloat16' {
 }
 
 /** The request as the clip remembers it: every setting but the seed, base names and content hashes for files, no path. */
-async function describeRequest(order: GenerateOrder, checkpoint: Checkpoint, adapters: readonly Adapter[], computed: { device: string; dtype: string }): Promise<ClipRequest> {
-  const { prompt, negativePrompt, numInferenceSteps, guidanceScale, useDynamicCfg, scheduler, numFrames, width, height, fps, fit, noiseDtype, vaeTiling } = order;
+async function describeRequest(
+  order: GenerateOrder,
+  checkpoint: Checkpoint,
+  adapters: readonly Adapter[],
+  computed: { device: string; dtype: string },
+): Promise<ClipRequest> {
+  const {
+    prompt,
+    negativePrompt,
+    numInferenceSteps,
+    guidanceScale,
+    useDynamicCfg,
+    scheduler,
+    numFrames,
+    width,
+    height,
+    fps,
+    fit,
+    noiseDtype,
+    vaeTiling,
+  } = order;
   return {
     application: 'protagonist',
     version: 1,
@@ -123,7 +146,14 @@ class Clock {
       this.#from = { step, at: now };
     }
     const pace = step > this.#from.step ? (now - this.#from.at) / 1000 / (step - this.#from.step) : undefined;
-    this.#on({ type: 'progress', phase, step, of, seconds: (now - this.#begin) / 1000, ...(pace !== undefined && { remaining: pace * (of - step) }) });
+    this.#on({
+      type: 'progress',
+      phase,
+      step,
+      of,
+      seconds: (now - this.#begin) / 1000,
+      ...(pace !== undefined && { remaining: pace * (of - step) }),
+    });
   }
 
   /** The frames on their way out; after the last one the file is being finished. */
@@ -135,6 +165,14 @@ class Clock {
   done(order: GenerateOrder, seed: number, device: string, resumedFrom: number | undefined): Extract<EngineEvent, { type: 'done' }> {
     this.at('export', order.numFrames, order.numFrames);
     const timings = { load: 0, encode: 0, denoise: 0, decode: 0, export: 0, ...this.#spent };
-    return { type: 'done', out: order.out, seed, timings, seconds: (performance.now() - this.#begin) / 1000, device, ...(resumedFrom !== undefined && { resumedFrom }) };
+    return {
+      type: 'done',
+      out: order.out,
+      seed,
+      timings,
+      seconds: (performance.now() - this.#begin) / 1000,
+      device,
+      ...(resumedFrom !== undefined && { resumedFrom }),
+    };
   }
 }

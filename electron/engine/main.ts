@@ -6,7 +6,11 @@ import type { Engine } from './supervisor.ts';
 
 /** Makes the clip that `order` asks for and says on the way how far it is. Resumes an interrupted run of the same order.
  * @throws TaskError or an error that `asFailure` turns into a sentence; `order.out` is then as it was before */
-export async function execute(order: GenerateOrder, on: (event: EngineEvent) => void, signal: AbortSignal): Promise<Extract<EngineEvent, { type: 'done' }>> {
+export async function execute(
+  order: GenerateOrder,
+  on: (event: EngineEvent) => void,
+  signal: AbortSignal,
+): Promise<Extract<EngineEvent, { type: 'done' }>> {
   const { makeClip } = await import('./clip.ts'); // the heavy part: loaded only where it runs
   try {
     return await makeClip(order, on, signal);
@@ -32,7 +36,9 @@ function watch(owner: number): void {
 function serve(): void {
   dieWithOwner();
   const controller = new AbortController();
-  const say = (event: EngineEvent) => void (process.connected && process.send?.(event));
+  const say = (event: EngineEvent) => {
+    if (process.connected) process.send?.(event);
+  };
   process.on('SIGINT', () => undefined); // Ctrl-C reaches the whole group; the owner decides what it means
   process.on('disconnect', () => process.exit(1));
   process.on('message', message => {

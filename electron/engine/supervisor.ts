@@ -16,13 +16,18 @@ export function processEngine(spawn: () => ChildProcess): Engine {
   return {
     run: (order, on, signal) =>
       new Promise((resolve, reject) => {
-        if (signal.aborted) return void reject(new TaskError('canceled', 'canceled'));
+        if (signal.aborted) {
+          reject(new TaskError('canceled', 'canceled'));
+          return;
+        }
         const child = spawn();
         let done: Extract<EngineEvent, { type: 'done' }> | undefined,
           failure: TaskError | undefined,
           killer: NodeJS.Timeout | undefined,
           stderr = '';
-        const send = (message: EngineRequest) => void (child.connected && child.send(message, () => undefined)); // an engine that is gone says so by its exit
+        const send = (message: EngineRequest) => {
+          if (child.connected) child.send(message, () => undefined); // an engine that is gone says so by its exit
+        };
         const cancel = () => {
           send({ type: 'cancel' });
           killer = setTimeout(() => child.kill('SIGKILL'), patience);
@@ -41,7 +46,14 @@ export function processEngine(spawn: () => ChildProcess): Engine {
           clearTimeout(killer);
           if (done) resolve(done);
           else if (signal.aborted) reject(new TaskError('canceled', 'canceled'));
-          else reject(failure ?? new TaskError('engineDied', `the engine stopped unexpectedly (${by ?? `exit ${code ?? 'unknown'}`}): run the same command again to go on where it was${lastLine(stderr)}`));
+          else
+            reject(
+              failure ??
+                new TaskError(
+                  'engineDied',
+                  `the engine stopped unexpectedly (${by ?? `exit ${code ?? 'unknown'}`}): run the same command again to go on where it was${lastLine(stderr)}`,
+                ),
+            );
         });
         send({ type: 'start', order });
       }),

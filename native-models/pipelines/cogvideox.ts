@@ -22,7 +22,16 @@ import type { Snapshot } from './snapshot.ts';
 /** What a person decides of a clip. */
 export type Settings = Pick<
   GenerateOrder,
-  'prompt' | 'negativePrompt' | 'numFrames' | 'width' | 'height' | 'numInferenceSteps' | 'guidanceScale' | 'useDynamicCfg' | 'scheduler' | 'noiseDtype'
+  | 'prompt'
+  | 'negativePrompt'
+  | 'numFrames'
+  | 'width'
+  | 'height'
+  | 'numInferenceSteps'
+  | 'guidanceScale'
+  | 'useDynamicCfg'
+  | 'scheduler'
+  | 'noiseDtype'
 >;
 
 export interface Clip extends Settings {
@@ -66,11 +75,20 @@ export async function* cogvideox(clip: Clip, listener: Listener, signal: AbortSi
       n = clip.referenceImages.length,
       guided = clip.guidanceScale > 1,
       B = guided ? 2 : 1;
-    if (h % config.patch_size || w % config.patch_size) throw new TaskError('badRequest', `${width}x${height} does not fit this checkpoint: width and height must be multiples of ${spatial * config.patch_size}`);
+    if (h % config.patch_size || w % config.patch_size)
+      throw new TaskError(
+        'badRequest',
+        `${width}x${height} does not fit this checkpoint: width and height must be multiples of ${spatial * config.patch_size}`,
+      );
 
     // 1. text
     listener.progress('encode', 0, 1 + n);
-    const embeds = await encodePrompts(clip, guided ? [clip.negativePrompt, clip.prompt] : [clip.prompt], config.max_text_seq_length, listener); // [B, T, D]
+    const embeds = await encodePrompts(
+      clip,
+      guided ? [clip.negativePrompt, clip.prompt] : [clip.prompt],
+      config.max_text_seq_length,
+      listener,
+    ); // [B, T, D]
     stopIf(signal);
 
     // 2. noise, in this order: references, latents, scheduler
@@ -80,7 +98,9 @@ export async function* cogvideox(clip: Clip, listener: Listener, signal: AbortSi
       listener.progress('encode', 1 + i, 1 + n);
       const { mean, logvar } = await vae.encode(photo, [1, 3, 1, height, width]), // [1, C, 1, h, w]
         noise = clip.given?.references?.[i] ?? generator.randn([1, C, 1, h, w], clip.noiseDtype);
-      references.push(mean.map((m, j) => Math.fround(Math.fround(m + Math.fround(Math.exp(0.5 * logvar[j]!)) * noise[j]!) * vae.scalingFactor)));
+      references.push(
+        mean.map((m, j) => Math.fround(Math.fround(m + Math.fround(Math.exp(0.5 * logvar[j]!)) * noise[j]!) * vae.scalingFactor)),
+      );
       stopIf(signal);
     }
     listener.progress('encode', 1 + n, 1 + n);
@@ -105,7 +125,13 @@ export async function* cogvideox(clip: Clip, listener: Listener, signal: AbortSi
         runtime,
         checkpoint.component('transformer'),
         g => ({
-          sample: cogvideoxTransformer3d(g, config, g.input('hidden_states', [B, n + F, C, h, w]), g.input('encoder_hidden_states', [B, embeds.length, embeds.width]), g.input('timestep', [B])),
+          sample: cogvideoxTransformer3d(
+            g,
+            config,
+            g.input('hidden_states', [B, n + F, C, h, w]),
+            g.input('encoder_hidden_states', [B, embeds.length, embeds.width]),
+            g.input('timestep', [B]),
+          ),
         }),
         { dtype: clip.dtype, adapters: clip.adapters },
       );
@@ -118,15 +144,29 @@ export async function* cogvideox(clip: Clip, listener: Listener, signal: AbortSi
           stopIf(signal);
           const t = scheduler.timesteps[i]!;
           for (let b = 0; b < B; b++) input.set(latents, (b * (n + F) + n) * frame);
-          const velocity = await predict(runtime, program, { hidden_states: [[B, n + F, C, h, w], input], timestep: [[B], new Float32Array(B).fill(t)] }, text, signal);
+          const velocity = await predict(
+            runtime,
+            program,
+            { hidden_states: [[B, n + F, C, h, w], input], timestep: [[B], new Float32Array(B).fill(t)] },
+            text,
+            signal,
+          );
           const of = (b: number) => velocity.subarray((b * (n + F) + n) * frame, (b + 1) * (n + F) * frame); // the references' outputs are dropped
-          const v = guided ? guide(of(0), of(1), clip.useDynamicCfg ? dynamicGuidance(clip.guidanceScale, N, t) : clip.guidanceScale) : of(0);
+          const v = guided
+            ? guide(of(0), of(1), clip.useDynamicCfg ? dynamicGuidance(clip.guidanceScale, N, t) : clip.guidanceScale)
+            : of(0);
           latents = scheduler.step(i, v, latents, () => frozen.randn(shape, clip.noiseDtype));
           listener.progress('denoise', i + 1, N);
           const now = latents;
           await listener.step(
             i + 1,
-            () => ({ step: i + 1, seed: clip.seed, latents: { data: now, shape }, previousSample: scheduler.state(), generator: frozen.state() }),
+            () => ({
+              step: i + 1,
+              seed: clip.seed,
+              latents: { data: now, shape },
+              previousSample: scheduler.state(),
+              generator: frozen.state(),
+            }),
             f => one(vae, now.subarray(f * frame, (f + 1) * frame), [1, C, 1, h, w], clip),
           );
           await breathe(); // lets a cancel arrive
@@ -174,11 +214,17 @@ async function encodePrompts(clip: Clip, prompts: readonly string[], length: num
   const ids = new BigInt64Array(prompts.length * length);
   for (const [i, prompt] of prompts.entries()) {
     const tokens = t5Tokenize(tokenizer, prompt, length);
-    if (tokens.cut !== undefined) listener.notice(`the prompt is longer than this checkpoint reads (${length} tokens): left out is "${tokens.cut}"`);
+    if (tokens.cut !== undefined)
+      listener.notice(`the prompt is longer than this checkpoint reads (${length} tokens): left out is "${tokens.cut}"`);
     ids.set(tokens.ids, i * length);
   }
   const inside: Inside = { dtype: clip.dtype === 'float16' ? 'bfloat16' : clip.dtype, adapters: [] }; // T5's activations leave float16's range
-  const program = await loadProgram(clip.runtime, component, g => ({ last_hidden_state: t5Encoder(g, config, g.input('input_ids', [prompts.length, length], 'int64')) }), inside);
+  const program = await loadProgram(
+    clip.runtime,
+    component,
+    g => ({ last_hidden_state: t5Encoder(g, config, g.input('input_ids', [prompts.length, length], 'int64')) }),
+    inside,
+  );
   try {
     const input_ids = clip.runtime.tensor('int64', [prompts.length, length], ids);
     const { last_hidden_state: y } = await program.run({ input_ids });
@@ -218,15 +264,30 @@ function guide(negative: Float32Array, positive: Float32Array, scale: number): F
 type Size = Pick<Settings, 'width' | 'height'>;
 
 /** Latents [1, F, C, h, w] to frames. */
-async function* frames(vae: Vae, latents: Float32Array, [, F, C, h, w]: readonly [number, number, number, number, number], size: Size): AsyncGenerator<Uint8Array> {
+async function* frames(
+  vae: Vae,
+  latents: Float32Array,
+  [, F, C, h, w]: readonly [number, number, number, number, number],
+  size: Size,
+): AsyncGenerator<Uint8Array> {
   const z = new Float32Array(latents.length),
     plane = h * w;
   for (let f = 0; f < F; f++)
-    for (let c = 0; c < C; c++) for (let i = 0; i < plane; i++) z[(c * F + f) * plane + i] = latents[(f * C + c) * plane + i]! / vae.scalingFactor; // [1, C, F, h, w]
+    for (let c = 0; c < C; c++)
+      for (let i = 0; i < plane; i++) z[(c * F + f) * plane + i] = latents[(f * C + c) * plane + i]! / vae.scalingFactor; // [1, C, F, h, w]
   for await (const chunk of vae.decode(z, [1, C, F, h, w])) yield* toRgb(chunk.data, chunk.shape, size);
 }
-async function one(vae: Vae, latents: Float32Array, shape: readonly [number, number, number, number, number], size: Size): Promise<Uint8Array> {
-  for await (const chunk of vae.decode(latents.map(x => x / vae.scalingFactor), shape)) for (const rgb of toRgb(chunk.data, chunk.shape, size)) return rgb;
+async function one(
+  vae: Vae,
+  latents: Float32Array,
+  shape: readonly [number, number, number, number, number],
+  size: Size,
+): Promise<Uint8Array> {
+  for await (const chunk of vae.decode(
+    latents.map(x => x / vae.scalingFactor),
+    shape,
+  ))
+    for (const rgb of toRgb(chunk.data, chunk.shape, size)) return rgb;
   throw new Error('nothing was decoded');
 }
 

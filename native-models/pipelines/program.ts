@@ -19,14 +19,22 @@ export interface Inside {
 const dtypes: Readonly<Partial<Record<SafetensorsDType, DType>>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' };
 function storedDtype(t: StoredTensor): DType {
   const dtype = dtypes[t.dtype];
-  if (!dtype) throw new Error(`${t.name} in ${t.file} is stored as ${t.dtype}, which this engine does not compute with: use weights in F32, F16 or BF16`);
+  if (!dtype)
+    throw new Error(
+      `${t.name} in ${t.file} is stored as ${t.dtype}, which this engine does not compute with: use weights in F32, F16 or BF16`,
+    );
   return dtype;
 }
 
 /** Writes a model, binds it to its checkpoint and loads it.
  * @param write the model: its inputs and outputs are the program's
  * @throws if a name or shape of model and checkpoint differ, if an adapter is for another model, or if the runtime refuses */
-export async function loadProgram(runtime: Runtime, component: Component, write: (g: Graph) => Record<string, Value>, { dtype, adapters = [], elsewhere }: Inside): Promise<Program> {
+export async function loadProgram(
+  runtime: Runtime,
+  component: Component,
+  write: (g: Graph) => Record<string, Value>,
+  { dtype, adapters = [], elsewhere }: Inside,
+): Promise<Program> {
   const row = devices[runtime.device as Device];
   const plain = new Graph();
   const outputs = write(plain);
@@ -45,10 +53,21 @@ export async function loadProgram(runtime: Runtime, component: Component, write:
     });
     now = replay(now.g, now.outputs, lora(named, row.adapters));
   }
-  now = replay(now.g, now.outputs, precision(now.g, now.outputs, dtype, name => storedDtype(found.get(name)!)));
-  now = replay(now.g, now.outputs, expand((op, node) => row.lacks(op, node)));
+  now = replay(
+    now.g,
+    now.outputs,
+    precision(now.g, now.outputs, dtype, name => storedDtype(found.get(name)!)),
+  );
+  now = replay(
+    now.g,
+    now.outputs,
+    expand((op, node) => row.lacks(op, node)),
+  );
   for (const rule of row.faster) now = replay(now.g, now.outputs, rule);
-  return runtime.load(encode(now.g, now.outputs, name => place(found.get(name)!)), { name: component.className });
+  return runtime.load(
+    encode(now.g, now.outputs, name => place(found.get(name)!)),
+    { name: component.className },
+  );
 }
 
 /** Where ONNX Runtime finds a tensor: locations are relative to the root of the file system. */

@@ -34,7 +34,8 @@ export function recommendations(checkpoint: Checkpoint): Recommended {
   const transformer = parseTransformerConfig(checkpoint.component('transformer').config);
   const path = join(checkpoint.dir, 'generation_config.json');
   const read = file.safeParse(existsSync(path) ? readObject(path) : {});
-  if (!read.success) throw new Error(`${path} is not understood: ${read.error.issues.map(i => `${i.path.join('.')}: ${i.message}`).join('; ')}`);
+  if (!read.success)
+    throw new Error(`${path} is not understood: ${read.error.issues.map(i => `${i.path.join('.')}: ${i.message}`).join('; ')}`);
   const { num_inference_steps = 50, guidance_scale = 6, fps = 8, adapter } = read.data;
   return {
     width: transformer.sample_width * 8,

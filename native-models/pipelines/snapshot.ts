@@ -31,7 +31,9 @@ export function requestKey(request: Readonly<Record<string, unknown>>): string {
               .map(([k, v]) => [k, sorted(v)]),
           )
         : x;
-  return createHash('sha256').update(JSON.stringify(sorted(request))).digest('hex');
+  return createHash('sha256')
+    .update(JSON.stringify(sorted(request)))
+    .digest('hex');
 }
 
 /** The snapshot kept beside `out` if it belongs to `key` and, where a seed is asked for, to that seed. Anything else there, a damaged file included, is no snapshot. */
@@ -41,7 +43,8 @@ export function readSnapshot(out: string, key: string, seed: number | null): Sna
     const meta = file.metadata,
       found = Number(meta.get('seed')),
       step = Number(meta.get('step'));
-    if (meta.get('key') !== key || (seed !== null && found !== seed) || !Number.isSafeInteger(found) || !Number.isSafeInteger(step)) return undefined;
+    if (meta.get('key') !== key || (seed !== null && found !== seed) || !Number.isSafeInteger(found) || !Number.isSafeInteger(step))
+      return undefined;
     const latents = file.tensors.get('latents'),
       generator = file.tensors.get('generator'),
       previous = file.tensors.get('previous_sample');
@@ -132,13 +135,17 @@ export async function lockOutput(out: string, patience = 6000): Promise<() => vo
         try {
           renameSync(file, aside);
           const moved = holderOf(aside);
-          if (moved && alive(moved)) renameSync(aside, file); // another run took over in between: its lock goes back
+          if (moved && alive(moved))
+            renameSync(aside, file); // another run took over in between: its lock goes back
           else unlinkSync(aside);
         } catch (e) {
           if ((e as NodeJS.ErrnoException).code !== 'ENOENT') throw e;
         }
       } else if (performance.now() > until)
-        throw new TaskError('busy', `another run (process ${holder.pid}) is already making ${basename(out)}: wait for it, or choose another --out`);
+        throw new TaskError(
+          'busy',
+          `another run (process ${holder.pid}) is already making ${basename(out)}: wait for it, or choose another --out`,
+        );
       else await new Promise(resolve => setTimeout(resolve, 100));
     }
   } finally {

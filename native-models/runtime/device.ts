@@ -61,14 +61,15 @@ export const probe = (): Promise<Probe[]> => Promise.all(Object.values(devices).
 export interface OpenOptions {
   readonly device: Device | 'auto';
   readonly room?: Runtime['room'];
-  /** Of the CPU; its cores if not said. */
+  /** Of the CPU; its cores if not said, and never more than it has: threads that wait by spinning would stop the machine. */
   readonly threads?: number;
   /** Bytes of the GPU's memory that may be used. */
   readonly memoryLimit?: number;
 }
 
 /** Opens a device; 'auto' is CUDA where it is there, else the CPU. @throws DeviceError saying why the device is not there */
-export async function openRuntime({ device, room, threads = physicalCores(), memoryLimit }: OpenOptions): Promise<Runtime> {
+export async function openRuntime({ device, room, threads: wanted = physicalCores(), memoryLimit }: OpenOptions): Promise<Runtime> {
+  const threads = Math.min(wanted, availableParallelism());
   const found = device === 'cpu' ? undefined : await devices.cuda.probe();
   if (device === 'cuda' && found && !found.available) throw new DeviceError('library', `CUDA cannot be used: ${found.text}`);
   if (found?.available) {

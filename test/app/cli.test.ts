@@ -13,9 +13,26 @@ import { marked, root, run, sleep, start } from '../support/run.ts';
 const folder = mkdtempSync(join(tmpdir(), 'protagonist-cli-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 const photos = join(root, 'assets/toybox/photos');
-const photo = join(photos, readdirSync(photos).find(f => /\.(jpg|png)$/.test(f))!);
+const photo = join(
+  photos,
+  readdirSync(photos).find(f => /\.(jpg|png)$/.test(f))!,
+);
 const out = (name: string) => join(folder, name);
-const generate = (name: string, ...more: string[]) => ['generate', '--subject', photo, '--prompt', 'the toy hops', '--steps', '2', '--seed', '3', '--out', out(name), '--json', ...more];
+const generate = (name: string, ...more: string[]) => [
+  'generate',
+  '--subject',
+  photo,
+  '--prompt',
+  'the toy hops',
+  '--steps',
+  '2',
+  '--seed',
+  '3',
+  '--out',
+  out(name),
+  '--json',
+  ...more,
+];
 
 test('a clip, the request in it, and events in order', async () => {
   const ended = await run(generate('one.mp4', '--preview-seconds', '0.01'));
@@ -24,7 +41,10 @@ test('a clip, the request in it, and events in order', async () => {
   assert.equal(done.type, 'done');
   assert.equal(done['seed'], 3);
   const phases = ended.lines.filter(l => l.type === 'progress').map(l => l['phase']);
-  assert.deepEqual([...new Set(phases)], ['load', 'encode', 'denoise', 'decode', 'export'].filter(p => phases.includes(p)));
+  assert.deepEqual(
+    [...new Set(phases)],
+    ['load', 'encode', 'denoise', 'decode', 'export'].filter(p => phases.includes(p)),
+  );
   for (const p of ['encode', 'denoise', 'decode', 'export']) assert.ok(phases.includes(p), p);
   const preview = ended.lines.find(l => l.type === 'preview');
   assert.ok(preview, 'no preview');
@@ -42,7 +62,7 @@ test('the engine in this process makes the same frames as one of its own', async
   assert.ok(readFileSync(order.out).equals(readFileSync(out('one.mp4'))));
 });
 
-test('an old Node gets one sentence', async () => {
+test('an old Node gets one sentence', () => {
   const old = `data:text/javascript,Object.defineProperty(process.versions, 'node', { value: '20.11.1' })`;
   const ended = spawnSync(process.execPath, ['--import', old, join(root, 'electron/protagonist.js'), 'doctor'], { encoding: 'utf8' });
   assert.equal(ended.status, 1);
@@ -92,7 +112,18 @@ test('an empty prompt gives a clip', async () => {
 });
 
 test('a prompt too long gives a clip and says what was cut', async () => {
-  const ended = await run(['generate', '--prompt', `the toy hops ${'and hops again '.repeat(60)}until zebras come`, '--steps', '1', '--seed', '1', '--out', out('long.mp4'), '--json']);
+  const ended = await run([
+    'generate',
+    '--prompt',
+    `the toy hops ${'and hops again '.repeat(60)}until zebras come`,
+    '--steps',
+    '1',
+    '--seed',
+    '1',
+    '--out',
+    out('long.mp4'),
+    '--json',
+  ]);
   assert.equal(ended.status, 0, ended.stderr);
   assert.ok(ended.lines.some(l => l.type === 'notice' && /left out.*until zebras come/.test(String(l['text']))));
 });

@@ -13,8 +13,24 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 
 const steps = 6;
 const photos = join(root, 'assets/toybox/photos');
-const photo = join(photos, readdirSync(photos).find(f => /\.(jpg|png)$/.test(f))!);
-const command = (out: string) => ['generate', '--subject', photo, '--prompt', 'the toy hops on the beach', '--steps', String(steps), '--seed', '7', '--out', join(folder, out), '--json'];
+const photo = join(
+  photos,
+  readdirSync(photos).find(f => /\.(jpg|png)$/.test(f))!,
+);
+const command = (out: string) => [
+  'generate',
+  '--subject',
+  photo,
+  '--prompt',
+  'the toy hops on the beach',
+  '--steps',
+  String(steps),
+  '--seed',
+  '7',
+  '--out',
+  join(folder, out),
+  '--json',
+];
 
 /** Hash of every decoded frame. */
 async function frames(out: string): Promise<string[]> {
@@ -48,12 +64,17 @@ test('thirty kills', { timeout: 900_000 }, async t => {
       const strike = () => {
         struck = true;
         const all = marked(started.mark);
-        const found = { command: all.find(p => p.pid === started.child.pid), engine: all.find(p => p.command.includes('engine/main.ts')), ffmpeg: all.find(p => !p.command.includes('.ts') && !p.command.includes('.js')) }[victim];
+        const found = {
+          command: all.find(p => p.pid === started.child.pid),
+          engine: all.find(p => p.command.includes('engine/main.ts')),
+          ffmpeg: all.find(p => !p.command.includes('.ts') && !p.command.includes('.js')),
+        }[victim];
         if (!found) struck = false;
         else process.kill(found.pid, 'SIGKILL');
       };
       const onLine = (line: Line) => {
-        if (!struck && line.type === 'progress' && line['phase'] === phase && Number(line['step']) >= Math.floor(at * Number(line['of']))) strike();
+        if (!struck && line.type === 'progress' && line['phase'] === phase && Number(line['step']) >= Math.floor(at * Number(line['of'])))
+          strike();
       };
       const started = start(command(out), { onLine });
       const killed = await started.ended;

@@ -26,10 +26,17 @@ export interface Started {
 }
 
 /** Starts `protagonist ...args`; `onLine` sees each JSON line as it comes. */
-export function start(args: readonly string[], { onLine, env = {}, cwd }: { onLine?: (line: Line) => void; env?: Record<string, string>; cwd?: string } = {}): Started {
+export function start(
+  args: readonly string[],
+  { onLine, env = {}, cwd }: { onLine?: (line: Line) => void; env?: Record<string, string>; cwd?: string } = {},
+): Started {
   const mark = `mark-${process.pid}-${Math.random().toString(36).slice(2)}`,
     began = performance.now();
-  const child = spawn(process.execPath, [entry, ...args], { env: { ...process.env, PROTAGONIST_TEST_MARK: mark, ...env }, stdio: ['ignore', 'pipe', 'pipe'], ...(cwd !== undefined && { cwd }) });
+  const child = spawn(process.execPath, [entry, ...args], {
+    env: { ...process.env, PROTAGONIST_TEST_MARK: mark, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    ...(cwd !== undefined && { cwd }),
+  });
   const lines: Line[] = [];
   let stdout = '',
     stderr = '';
