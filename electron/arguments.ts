@@ -37,7 +37,9 @@ export function parseArguments<S extends Record<string, Kind>>(argv: readonly st
       continue;
     }
     const given = equals >= 0 ? word.slice(equals + 1) : argv[++i];
-    if (given === undefined || (equals < 0 && given.startsWith('--'))) throw new UsageError(`--${name} needs a value`);
+    if (given === undefined) throw new UsageError(`--${name} needs a value`);
+    if (equals < 0 && given.startsWith('--'))
+      throw new UsageError(`--${name} needs a value (one that begins with dashes is joined to it: --${name}=${given})`);
     if (kind === 'texts') {
       const list = (options[name] ??= []) as string[];
       list.push(given);
@@ -66,5 +68,5 @@ function closest(word: string, names: readonly string[]): string | undefined {
     return row[b.length]!;
   };
   const ranked = names.map(n => ({ n, d: distance(word, n) })).sort((a, b) => a.d - b.d);
-  return ranked[0] && ranked[0].d <= 3 ? ranked[0].n : undefined;
+  return ranked[0] && ranked[0].d <= Math.min(3, word.length - 1) ? ranked[0].n : undefined;
 }

@@ -1,10 +1,11 @@
 /** @file The command line: everything the product can do, for people and (with --json) for machines. Exit status: 0 done, 1 failed, 2 bad arguments, 130 canceled. */
 import { fork } from 'node:child_process';
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, realpathSync, statSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { basename, dirname, extname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { asFailure, generateOrder, type EngineEvent, type GenerateOrder } from '../native-models/tasks.ts';
+import { asFailure, generateOrder, given, type EngineEvent, type GenerateOrder } from '../native-models/tasks.ts';
+import { printable } from '../native-models/weights/json.ts';
 import { parseArguments, UsageError, type Options } from './arguments.ts';
 import { processEngine } from './engine/supervisor.ts';
 
@@ -44,6 +45,8 @@ generate
  * @returns the exit status */
 export async function main(argv: readonly string[]): Promise<number> {
   const json = argv.includes('--json');
+  // A reader that has gone (`| head -1`), a closed terminal or a full disk under a log is no reason to lose a clip.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   const [command, ...rest] = argv;
   try {
     if (command === undefined || command === '--help' || command === '-h' || command === 'help') {
@@ -61,11 +64,13 @@ export async function main(argv: readonly string[]): Promise<number> {
     const bad = e instanceof UsageError,
       { code, text } = bad ? { code: 'badArguments', text: e.message } : asFailure(e);
     if (json) print({ type: 'failed', code, text });
-    else process.stderr.write(code === 'canceled' ? 'Canceled. The same command goes on where it stopped.\n' : `${text}\n`);
+    else process.stderr.write(code === 'canceled' ? 'Canceled. The same command goes on where it stopped.\n' : `${onOneLine(text)}\n`);
     return bad ? 2 : code === 'canceled' ? 130 : 1;
   }
 }
 
+/** Text with what files and people gave it: nothing in it moves the cursor or starts a line. */
+const onOneLine = (text: string) => printable(text.replaceAll(/\s*\n\s*/g, ' '), 25_000);
 const print = (line: unknown) => void process.stdout.write(`${JSON.stringify(line)}\n`);
 
 const generateOptions = {
@@ -94,12 +99,15 @@ const generateOptions = {
   json: 'flag',
 } as const;
 
+/** Ctrl-C, a polite kill, a terminal that closes. */
+const ends = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
 async function generate(argv: readonly string[]): Promise<number> {
   const { order, json } = await readOrder(argv);
   const show = json ? print : progressBar();
   const controller = new AbortController();
   const cancel = () => controller.abort();
-  process.on('SIGINT', cancel).on('SIGTERM', cancel);
+  for (const end of ends) process.on(end, cancel);
   try {
     const engine = processEngine(() =>
       fork(new URL('./engine/main.ts', import.meta.url), {
@@ -111,7 +119,7 @@ async function generate(argv: readonly string[]): Promise<number> {
     show(done);
     return 0;
   } finally {
-    process.off('SIGINT', cancel).off('SIGTERM', cancel);
+    for (const end of ends) process.off(end, cancel);
     if (!json) progressEnd();
   }
 }
@@ -130,49 +138,64 @@ async function orderOf(o: Options<typeof generateOptions>): Promise<GenerateOrde
   const { openCheckpoint } = await import('../native-models/weights/checkpoint.ts');
   const { recommendations } = await import('../native-models/pipelines/recommended.ts');
   const { parseScaled } = await import('../native-models/weights/lora.ts');
+  const scaled = (argument: string) => {
+    try {
+      return parseScaled(argument);
+    } catch (e) {
+      throw new UsageError(`--adapter: ${(e as Error).message}`);
+    }
+  };
   if (o.prompt === undefined) throw new UsageError(`--prompt is missing: say in a sentence what happens (--prompt "" leaves it open)`);
-  const photos = (o.subject ?? []).map(p => resolve(p));
-  for (const p of photos) if (!existsSync(p)) throw new UsageError(`--subject: there is no file ${p}`);
-  const checkpoint = resolve(o.checkpoint ?? toybox),
-    folder = openCheckpoint(checkpoint),
-    recommended = recommendations(folder);
+  const photos = (o.subject ?? []).map(p => present('subject', p));
+  const checkpoint = o.checkpoint === undefined ? toybox : present('checkpoint', o.checkpoint),
+    folder = await given(() => openCheckpoint(checkpoint)),
+    recommended = await given(() => recommendations(folder));
   const chosen = o.adapter?.filter(a => a !== 'none') ?? (recommended.adapter && photos.length ? [recommended.adapter] : []);
   const adapters = chosen.map(a => {
-    const { path, scale } = parseScaled(a);
-    const file = resolve(path);
-    if (!existsSync(file)) throw new UsageError(`--adapter: there is no file ${file}`);
-    return { file, scale };
+    const { path, scale } = scaled(a);
+    return { file: present('adapter', path), scale };
   });
-  const parsed = generateOrder.safeParse({
-    task: 'generate',
-    checkpoint,
-    adapters,
-    referenceImages: photos,
-    fit: o.fit ?? 'contain',
-    prompt: o.prompt,
-    negativePrompt: o['negative-prompt'] ?? '',
-    seed: o.seed ?? null,
-    numInferenceSteps: o.steps ?? recommended.numInferenceSteps,
-    guidanceScale: o['guidance-scale'] ?? recommended.guidanceScale,
-    useDynamicCfg: o['dynamic-guidance'] ?? false,
-    scheduler: o.scheduler ?? recommended.scheduler,
-    numFrames: o.frames ?? recommended.numFrames,
-    width: o.width ?? recommended.width,
-    height: o.height ?? recommended.height,
-    fps: o.fps ?? recommended.fps,
-    device: o.device ?? 'auto',
-    precision: o.precision ?? 'auto',
-    noiseDtype: o['noise-dtype'] ?? 'float32',
-    vaeTiling: o['vae-tiling'] ?? false,
-    previewSeconds: o['preview-seconds'] ?? 10,
-    threads: o.threads ?? null,
-    out: outputFile(o.out),
-  });
+  const parsed = generateOrder.safeParse(
+    {
+      task: 'generate',
+      checkpoint,
+      adapters,
+      referenceImages: photos,
+      fit: o.fit ?? 'contain',
+      prompt: o.prompt,
+      negativePrompt: o['negative-prompt'] ?? '',
+      seed: o.seed ?? null,
+      numInferenceSteps: o.steps ?? recommended.numInferenceSteps,
+      guidanceScale: o['guidance-scale'] ?? recommended.guidanceScale,
+      useDynamicCfg: o['dynamic-guidance'] ?? false,
+      scheduler: o.scheduler ?? recommended.scheduler,
+      numFrames: o.frames ?? recommended.numFrames,
+      width: o.width ?? recommended.width,
+      height: o.height ?? recommended.height,
+      fps: o.fps ?? recommended.fps,
+      device: o.device ?? 'auto',
+      precision: o.precision ?? 'auto',
+      noiseDtype: o['noise-dtype'] ?? 'float32',
+      vaeTiling: o['vae-tiling'] ?? false,
+      previewSeconds: o['preview-seconds'] ?? 10,
+      threads: o.threads ?? null,
+      out: outputFile(o.out),
+    },
+    { reportInput: true },
+  );
   if (!parsed.success)
     throw new UsageError(
-      parsed.error.issues.map(i => (i.code === 'custom' ? i.message : `--${optionOf(i.path[0])}: ${i.message}`)).join('; '),
+      parsed.error.issues
+        .map(i => (i.code === 'invalid_value' ? `--${optionOf(i.path[0])} is ${i.values.join(', ')}, not '${String(i.input)}'` : i.message))
+        .join('; '),
     );
   return parsed.data;
+}
+/** The absolute path of something that has to be there. */
+function present(option: string, path: string): string {
+  if (path === '') throw new UsageError(`--${option} is empty: name a file`);
+  if (!existsSync(path)) throw new UsageError(`--${option}: there is no file ${resolve(path)}`);
+  return resolve(path);
 }
 const optionOf = (field: PropertyKey | undefined) => String(field).replace(/[A-Z]/g, c => `-${c.toLowerCase()}`);
 
@@ -185,10 +208,12 @@ function outputFile(wish: string | undefined): string {
   }
   const file = resolve(wish);
   if (extname(file).toLowerCase() !== '.mp4') throw new UsageError(`--out ${wish}: the clip is an MP4, so its name must end in .mp4`);
-  if (existsSync(file) && statSync(file).isDirectory()) throw new UsageError(`--out ${wish} is a folder: name a file in it`);
-  if (!existsSync(dirname(file))) throw new UsageError(`--out: there is no folder ${dirname(file)}`);
-  return file;
+  if (isFolder(file)) throw new UsageError(`--out ${wish} is a folder: name a file in it`);
+  if (!isFolder(dirname(file))) throw new UsageError(`--out: there is no folder ${dirname(file)}`);
+  const linked = existsSync(file) && lstatSync(file).isSymbolicLink();
+  return linked ? realpathSync(file) : file; // what a link leads to is replaced, not the link
 }
+const isFolder = (path: string) => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 
 const said: Record<string, string> = { load: 'Loading', encode: 'Reading', denoise: 'Painting', decode: 'Developing', export: 'Writing' };
 const terminal = process.stderr;
@@ -211,11 +236,11 @@ function progressBar(): (event: EngineEvent) => void {
         break;
       }
       case 'notice':
-        terminal.write(`${terminal.isTTY ? '\r\x1b[K' : ''}${event.text}\n`);
+        terminal.write(`${terminal.isTTY ? '\r\x1b[K' : ''}${onOneLine(event.text)}\n`);
         break;
       case 'done':
         if (terminal.isTTY) terminal.write('\r\x1b[K');
-        process.stdout.write(`${event.out} is ready: seed ${event.seed}, ${duration(event.seconds)} on ${event.device}\n`);
+        process.stdout.write(`${onOneLine(event.out)} is ready: seed ${event.seed}, ${duration(event.seconds)} on ${event.device}\n`);
         break;
       default: // a terminal shows no pictures
     }
@@ -277,9 +302,11 @@ async function inspect(argv: readonly string[]): Promise<number> {
   const found = await describePath(path);
   if (options.json) print({ type: 'inspect', path, ...found });
   else {
-    process.stdout.write(`${basename(path)}\n`);
-    for (const [key, value] of Object.entries(found))
-      process.stdout.write(`  ${key}: ${typeof value === 'string' ? value : JSON.stringify(value, null, 2).replaceAll('\n', '\n  ')}\n`);
+    process.stdout.write(`${onOneLine(basename(path))}\n`);
+    for (const [key, value] of Object.entries(found)) {
+      const lines = typeof value === 'string' ? [value] : JSON.stringify(value, null, 2).split('\n');
+      process.stdout.write(`  ${key}: ${lines.map(onOneLine).join('\n  ')}\n`); // a stranger's prompt may be in it
+    }
   }
   return 0;
 }

@@ -31,7 +31,9 @@ const longest = 20_000;
 export const generateOrder = z.strictObject({
   task: z.literal('generate'),
   checkpoint: z.string().min(1),
-  adapters: z.array(z.strictObject({ file: z.string().min(1), scale: range('the adapter scale', -100, 100) })).max(16),
+  adapters: z
+    .array(z.strictObject({ file: z.string().min(1), scale: range('the adapter scale', -100, 100) }))
+    .max(16, 'at most 16 adapters can be given'),
   /** Reference photos: clean latent frames at times 0 to n-1, in this order. */
   referenceImages: z.array(z.string().min(1)).max(8, 'at most 8 reference photos can be given'),
   fit: z.enum(fits),
@@ -127,24 +129,56 @@ export class TaskError extends Error {
   }
 }
 
-const errnoOf = (e: unknown): unknown => (e instanceof Error ? ('code' in e ? e.code : errnoOf(e.cause)) : undefined);
+/** What the operating system's codes mean to a person. */
+const systems: Readonly<Partial<Record<string, readonly [ErrorCode, string]>>> = {
+  ENOSPC: ['noSpace', 'the disk is full: free some space, then run the same command again'],
+  EDQUOT: ['noSpace', 'your share of this disk is used up: free some space, then run the same command again'],
+  EROFS: ['failed', 'that disk can only be read: choose another --out'],
+  EACCES: ['failed', 'there is no permission for that file or folder: change its permissions, or choose another'],
+  EPERM: ['failed', 'there is no permission for that file or folder: change its permissions, or choose another'],
+  ENOENT: ['failed', 'a file or folder is not there, or no longer: check the path, then run the same command again'],
+  ENOTDIR: ['failed', 'part of the path is a file and not a folder: check the path'],
+  EISDIR: ['failed', 'that is a folder: name a file'],
+  ENAMETOOLONG: ['failed', 'the name is too long: choose a shorter one'],
+  EMFILE: ['failed', 'too many files are open: close some programs, then run the same command again'],
+  EIO: ['failed', 'the disk reports an error: try another one'],
+};
+/** The runtime's reasons to refuse (DeviceError). */
+const refusals: Readonly<Partial<Record<string, ErrorCode>>> = {
+  outOfMemory: 'outOfMemory',
+  noKernel: 'badRequest',
+  weights: 'badFile',
+  library: 'noDevice',
+};
 
-/** Any error as code and sentence, so that it can cross a process. The system's codes and ONNX Runtime's allocation failures are told apart here, nowhere else. */
+const errnoOf = (e: unknown): unknown => (e instanceof Error ? ('code' in e ? e.code : errnoOf(e.cause)) : undefined);
+const reasonOf = (e: unknown): unknown => (e instanceof Error && 'reason' in e ? e.reason : undefined);
+
+/** Any error as code and sentence, so that it can cross a process. The system's codes and the runtime's reasons are told apart here, nowhere else. */
 export function asFailure(error: unknown): { code: ErrorCode; text: string } {
   if (error instanceof TaskError) return { code: error.code, text: error.message };
   const text = error instanceof Error ? error.message : String(error),
-    errno = errnoOf(error);
+    errno = String(errnoOf(error));
   if (errno === 'ABORT_ERR' || (error instanceof Error && error.name === 'AbortError')) return { code: 'canceled', text: 'canceled' };
-  if (errno === 'ENOSPC' || errno === 'EDQUOT')
-    return { code: 'noSpace', text: said(errno, text, 'the disk is full: free some space, then run the same command again') };
-  if (errno === 'EROFS' || errno === 'EACCES' || errno === 'EPERM')
-    return { code: 'failed', text: said(errno, text, 'the folder of the output cannot be written: choose another --out') };
-  if (/out of memory|failed to allocate memory|bad_alloc|CUDA_ERROR_OUT_OF_MEMORY/i.test(text))
+  const system = systems[errno];
+  if (system) return { code: system[0], text: text.startsWith(`${errno}:`) ? `${system[1]} (${text})` : text }; // the system's own words are explained, a sentence is kept
+  const refused = refusals[String(reasonOf(error))];
+  if (refused) return { code: refused, text };
+  if (/out of memory|failed to allocate memory|bad_alloc|Array buffer allocation failed/i.test(text))
     return {
       code: 'outOfMemory',
       text: `there is not enough memory for this clip: make it smaller or shorter, or choose another device (${text})`,
     };
   return { code: 'failed', text };
 }
-/** The system's own words (`ENOSPC: no space left on device, write`) are replaced, a sentence is kept. */
-const said = (errno: string, text: string, sentence: string) => (text.startsWith(`${errno}:`) ? `${sentence} (${text})` : text);
+
+/** Reads something that a person gave: what is wrong with it is then `badFile`, unless the system has a say (a full disk, a permission).
+ * @throws TaskError */
+export async function given<T>(read: () => T | Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (e) {
+    const { code, text } = asFailure(e);
+    throw new TaskError(code === 'failed' ? 'badFile' : code, text, { cause: e });
+  }
+}

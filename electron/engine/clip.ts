@@ -4,7 +4,7 @@ import { basename } from 'node:path';
 import { cogvideox } from '../../native-models/pipelines/cogvideox.ts';
 import { lockOutput, readSnapshot, removeSnapshot, requestKey, writeSnapshot } from '../../native-models/pipelines/snapshot.ts';
 import { openRuntime } from '../../native-models/runtime/device.ts';
-import { TaskError, type ClipRequest, type EngineEvent, type GenerateOrder, type Phase } from '../../native-models/tasks.ts';
+import { given, TaskError, type ClipRequest, type EngineEvent, type GenerateOrder, type Phase } from '../../native-models/tasks.ts';
 import { identity, openCheckpoint, type Checkpoint } from '../../native-models/weights/checkpoint.ts';
 import { checkAdapter, readAdapter, type Adapter } from '../../native-models/weights/lora.ts';
 import { findFfmpeg } from '../media/ffmpeg.ts';
@@ -24,15 +24,15 @@ export async function makeClip(
     await sweepParts(order.out);
     await checkOut(order.out);
     const ffmpeg = await findFfmpeg(); // a missing ffmpeg is said now, not after the work
-    const checkpoint = openCheckpoint(order.checkpoint);
-    const adapters = order.adapters.map(a => readAdapter(a.file, { scale: a.scale }));
-    for (const a of adapters) checkAdapter(a, checkpoint.component('transformer').tensors);
+    const checkpoint = await given(() => openCheckpoint(order.checkpoint));
+    const adapters = await given(() => order.adapters.map(a => readAdapter(a.file, { scale: a.scale })));
+    for (const a of adapters) await given(() => checkAdapter(a, checkpoint.component('transformer').tensors));
     for (const notice of adapters.flatMap(a => a.notices)) on({ type: 'notice', text: notice });
-    const referenceImages = await Promise.all(order.referenceImages.map(file => readPhoto(file, order)));
+    const referenceImages = await given(() => Promise.all(order.referenceImages.map(file => readPhoto(file, order))));
     const runtime = await openRuntime({ device: order.device, ...(order.threads !== null && { threads: order.threads }) });
     try {
       const dtype = order.precision !== 'auto' ? order.precision : runtime.device === 'cpu' ? 'float32' : storedDtype(checkpoint);
-      const request = await describeRequest(order, checkpoint, adapters, { device: runtime.device, dtype });
+      const request = await given(() => describeRequest(order, checkpoint, adapters, { device: runtime.device, dtype }));
       const key = requestKey(request);
       const resume = readSnapshot(order.out, key, order.seed);
       const seed = resume?.seed ?? order.seed ?? randomInt(2 ** 32);
@@ -40,6 +40,7 @@ export async function makeClip(
 
       let saved = performance.now(),
         seen = performance.now();
+      const failed = new AbortController();
       const frames = cogvideox(
         { ...order, checkpoint, adapters, referenceImages, seed, runtime, dtype, resume, tiling: order.vaeTiling ? {} : undefined },
         {
@@ -58,9 +59,14 @@ export async function makeClip(
             }
           },
         },
-        signal,
+        AbortSignal.any([signal, failed.signal]),
       );
-      await writeVideo({ ...order, ffmpeg, frames: clock.through(frames, order.numFrames), request: { ...request, seed }, signal });
+      try {
+        await writeVideo({ ...order, ffmpeg, frames: clock.through(frames, order.numFrames), request: { ...request, seed }, signal });
+      } finally {
+        failed.abort(); // where ffmpeg has gone, the pipeline is in the middle of a step, which needs the runtime
+        await frames.return(undefined).catch(() => undefined);
+      }
       removeSnapshot(order.out);
       return clock.done(order, seed, runtime.device, resume?.step);
     } finally {

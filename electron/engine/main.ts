@@ -40,6 +40,7 @@ function serve(): void {
     if (process.connected) process.send?.(event);
   };
   process.on('SIGINT', () => undefined); // Ctrl-C reaches the whole group; the owner decides what it means
+  for (const end of ['SIGTERM', 'SIGHUP']) process.on(end, () => controller.abort()); // an end that leaves no half file
   process.on('disconnect', () => process.exit(1));
   process.on('message', message => {
     const request = engineRequest.parse(message);

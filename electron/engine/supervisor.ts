@@ -46,21 +46,19 @@ export function processEngine(spawn: () => ChildProcess): Engine {
           clearTimeout(killer);
           if (done) resolve(done);
           else if (signal.aborted) reject(new TaskError('canceled', 'canceled'));
-          else
-            reject(
-              failure ??
-                new TaskError(
-                  'engineDied',
-                  `the engine stopped unexpectedly (${by ?? `exit ${code ?? 'unknown'}`}): run the same command again to go on where it was${lastLine(stderr)}`,
-                ),
-            );
+          else reject(failure ?? died(by ?? `exit ${code ?? 'unknown'}`, stderr));
         });
         send({ type: 'start', order });
       }),
   };
 }
 
-function lastLine(text: string): string {
-  const line = text.trim().split('\n').at(-1);
-  return line ? ` (${line})` : '';
+function died(how: string, stderr: string): TaskError {
+  const what = how === 'SIGKILL' ? 'was killed, perhaps because memory ran short' : `stopped unexpectedly (${how})`,
+    smaller = how === 'SIGKILL' ? ', or make the clip smaller or shorter' : '',
+    line = stderr.trim().split('\n').at(-1);
+  return new TaskError(
+    'engineDied',
+    `the engine ${what}: run the same command again to go on where it was${smaller}${line ? ` (${line})` : ''}`,
+  );
 }

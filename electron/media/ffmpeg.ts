@@ -215,8 +215,8 @@ export function startFfmpeg(
 
 /** Says in one sentence why a run failed. */
 export function ffmpegFailure(doing: string, end: { code: number | null; signal: NodeJS.Signals | null; stderr: string }): MediaError {
-  const known: readonly [RegExp, string][] = [
-    [/No space left on device/i, 'the disk is full: free some space or choose another folder'],
+  const known: readonly [RegExp, string, string?][] = [
+    [/No space left on device/i, 'the disk is full: free some space or choose another folder', 'ENOSPC'],
     [/Read-only file system/i, 'that disk can only be read: choose another folder'],
     [/Permission denied/i, 'ffmpeg has no permission there: choose another folder'],
     [/Unknown encoder|Encoder not found/i, `this ffmpeg lacks the ${encoder} encoder: ${advice}`],
@@ -230,7 +230,10 @@ export function ffmpegFailure(doing: string, end: { code: number | null; signal:
     (end.signal
       ? `ffmpeg was stopped by ${end.signal} (was memory short?): run it again`
       : `ffmpeg failed with exit status ${end.code ?? 'none'}${last && `, saying "${last}"`}`);
-  return new MediaError(`${doing}: ${why}.`);
+  return new MediaError(
+    `${doing}: ${why}.`,
+    match?.[2] === undefined ? undefined : { cause: Object.assign(new Error(last), { code: match[2] }) },
+  );
 }
 
 /**

@@ -6,6 +6,7 @@
  * everyone who lists processes and ends at 32 kB on Windows, and ffmpeg of 2018 cuts a metadata file's lines at 1 kB (measured).
  * The box is then also put before the frames, which is what ffmpeg's faststart would do.
  */
+import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { MediaError, fileError } from './error.ts';
 
@@ -134,7 +135,7 @@ async function readRange(file: FileHandle, at: number, end: number): Promise<Buf
 async function reading<T>(name: string, read: (file: FileHandle, size: number) => Promise<T>): Promise<T> {
   let file: FileHandle | undefined;
   try {
-    file = await open(name, 'r');
+    file = await open(name, constants.O_RDONLY | (process.platform === 'win32' ? 0 : constants.O_NONBLOCK)); // a pipe does not block
     const stat = await file.stat();
     if (!stat.isFile()) throw new MediaError('it is not a file.');
     return await read(file, stat.size);

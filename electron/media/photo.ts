@@ -4,7 +4,7 @@
  * Photos come from anywhere, so all of libvips's loaders are blocked but those of JPEG, PNG, WebP and AVIF, and sizes are read before pixels are.
  */
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { constants, createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import sharp from 'sharp';
 import { MediaError, fileError } from './error.ts';
@@ -41,7 +41,7 @@ const kinds: readonly [RegExp, string, 'photo' | 'other'][] = [
 /** Looks at a photo's first bytes and size; refuses what is no photo. */
 async function checkKind(name: string): Promise<void> {
   try {
-    const file = await open(name, 'r');
+    const file = await open(name, constants.O_RDONLY | (process.platform === 'win32' ? 0 : constants.O_NONBLOCK)); // a pipe does not block
     try {
       const stat = await file.stat();
       if (!stat.isFile()) throw new MediaError(`${name} is ${stat.isDirectory() ? 'a folder' : 'not a file'}: name a photo.`);

@@ -258,7 +258,7 @@ export async function writeVideo(order: VideoOrder): Promise<Clip> {
     return clip;
   } catch (error) {
     if (order.signal?.aborted) throw order.signal.reason;
-    throw error instanceof MediaError || (error as { code?: unknown } | undefined)?.code === undefined
+    throw error instanceof MediaError || typeof (error as NodeJS.ErrnoException | undefined)?.errno !== 'number' // whatever else the frames' maker says is its own
       ? error
       : fileError(`cannot write ${out}`, error);
   } finally {

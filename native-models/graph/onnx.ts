@@ -6,6 +6,7 @@ import {
   isValues,
   reachable,
   size,
+  valuesOf,
   type Attrs,
   type Constant,
   type DType,
@@ -116,7 +117,7 @@ function attribute(name: string, v: Attrs[string], isFloat: boolean): Bytes {
 /** An ONNX model of what the outputs need. Initializers are external data where `stored` says they lie.
  * @throws if two outputs or an output and an input share a name, or a weight's bytes do not fit its shape */
 export function encode(g: Graph, outputs: Record<string, Value>, stored: (name: string) => Stored): Uint8Array {
-  const nodes = reachable(g, Object.values(outputs));
+  const nodes = endsLast(reachable(g, Object.values(outputs)), Object.values(outputs));
   const parts: Bytes[] = [];
   const lists = new Set<string>();
   const ints = (v: readonly number[]): string => {
@@ -149,6 +150,14 @@ export function encode(g: Graph, outputs: Record<string, Value>, stored: (name: 
 
 /** Conv knows bfloat16 from opset 22 on; there InstanceNormalization is no longer on CUDA, so every other graph stays at 20. */
 const opset = (nodes: readonly Node[]): number => (nodes.some(n => n.op === 'Conv' && n.outputs[0]!.dtype === 'bfloat16') ? 22 : 20);
+
+/** Nodes that nothing reads come last, in the outputs' order. ONNX Runtime begins at the last of them and computes what it needs, then goes on to the one before:
+ * so an output named last is ready first, and what it is made of can go. */
+function endsLast(nodes: readonly Node[], outputs: readonly Value[]): readonly Node[] {
+  const read = new Set(nodes.flatMap(n => valuesOf(n.args)));
+  const ends = new Set(outputs.map(v => v.node).filter(n => n.args.length > 0 && !n.outputs.some(v => read.has(v))));
+  return [...nodes.filter(n => !ends.has(n)), ...ends];
+}
 
 function external(y: Value, s: Stored): Bytes[] {
   const wanted = size(y.shape) * bytesOf[y.dtype];

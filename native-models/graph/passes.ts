@@ -5,8 +5,8 @@ import { rows, type Ops } from './ops.ts';
 /** What to write instead of `node`, whose arguments are already those of the new graph; undefined: the same again. */
 export interface Rule {
   (g: Graph, node: Node, args: readonly Arg[]): Value | readonly Value[] | undefined;
-  /** What leaves the graph where `was` left it; the value itself if there is no such rule. */
-  output?(g: Graph, value: Value, was: Value): Value;
+  /** What leaves the graph as `name` where `was` left it; the value itself if there is no such rule. */
+  output?(g: Graph, value: Value, was: Value, name: string): Value;
   /** Called when all is written: the time to refuse. */
   finish?(): void;
 }
@@ -21,7 +21,7 @@ export function replay<K extends string>(from: Graph, outputs: Record<K, Value>,
     const now = rule(to.root(n.path), n, args) ?? again(to.root(n.path), n, args);
     for (const [i, v] of n.outputs.entries()) map.set(v, now instanceof Value ? now : now[i]!);
   }
-  const left = Object.entries<Value>(outputs).map(([k, v]) => [k, rule.output?.(to, map.get(v)!, v) ?? map.get(v)!]);
+  const left = Object.entries<Value>(outputs).map(([k, v]) => [k, rule.output?.(to, map.get(v)!, v, k) ?? map.get(v)!]);
   rule.finish?.();
   return { g: to, outputs: Object.fromEntries(left) as Record<K, Value> };
 }
@@ -57,12 +57,14 @@ export const expand =
 /** Everything inside in `dtype`, float32 at the edges. Initializers keep the dtype that `stored` says they have in their file and are Cast inside.
  * Some of it stays float32: see `wideNodes`. Use: `replay(g, outputs, precision(g, outputs, 'float16', stored))`.
  * @param from the graph that will be replayed
- * @param stored the dtype in the file of an initializer by its name; float32 if not said */
+ * @param stored the dtype in the file of an initializer by its name; float32 if not said
+ * @param between inputs and outputs, by name, that are in `dtype` at the edge too: those that go from one run to the next and are read by nobody */
 export function precision(
   from: Graph,
   outputs: Record<string, Value>,
   dtype: DType,
   stored: (name: string) => DType = () => 'float32',
+  between: (name: string) => boolean = () => false,
 ): Rule {
   const { wide, scaled } = wideNodes(reachable(from, Object.values(outputs)), dtype);
   const casts = new Map<Value, Map<DType, Value>>();
@@ -76,6 +78,7 @@ export function precision(
   const rule: Rule = (g, n, args) => {
     const y = n.outputs[0]!;
     if (n.op === 'initializer' && y.dtype === 'float32') return leaf(g, y, stored(y.name));
+    if (n.op === 'input' && y.dtype === 'float32' && between(y.name)) return g.input(y.name, y.shape, dtype);
     if (n.op === 'input' || n.op === 'initializer' || n.op === 'constant' || n.op === 'Gather') return undefined; // cast where they are read; of a table only the rows
     const want = wide.has(n) ? 'float32' : dtype;
     const cast = (a: Arg, was: Arg): Arg => (a instanceof Value && was instanceof Value && was.dtype === 'float32' ? as(g, a, want) : a);
@@ -87,7 +90,7 @@ export function precision(
     const [A, B, attrs] = now as Parameters<Ops['FusedMatMul']>;
     return g.Mul(g.Cast(g.FusedMatMul(A, B, { ...attrs, alpha: (attrs?.alpha ?? 1) / headroom }), { to: 'float32' }), headroom);
   };
-  rule.output = (g, v, was) => as(g, v, was.dtype);
+  rule.output = (g, v, was, name) => as(g, v, was.dtype === 'float32' && between(name) ? dtype : was.dtype);
   return rule;
 }
 

@@ -83,7 +83,7 @@ export function encodeChunk(g: Graph, c: VaeConfig, sample: Value, first: boolea
   }
   for (const j of [0, 1]) x = resnet(e.at('mid_block.resnets').at(j), c, chunk, x, channels.at(-1)!);
   x = silu(e, groupNorm(e.at('norm_out'), x, c.norm_num_groups, 1e-6));
-  return { out: chunk.conv(e.at('conv_out'), x, 2 * c.latent_channels), caches: chunk.caches }; // [B, 2 L, t, h, w]
+  return { out: chunk.conv(e.at('conv_out'), x, 2 * c.latent_channels), caches: chunk.caches() }; // [B, 2 L, t, h, w]
 }
 
 /** One chunk of the decoder.
@@ -102,7 +102,7 @@ export function decodeChunk(g: Graph, c: VaeConfig, latents: Value, first: boole
     if (i < channels.length - 1) x = upsample(block.at('upsamplers.0'), x, i < timeBlocks); // [B, C, T or 2T, 2H, 2W]
   }
   x = silu(d, spatialNorm(d.at('norm_out'), c, x, latents));
-  return { out: chunk.conv(d.at('conv_out'), x, c.out_channels), caches: chunk.caches }; // [B, 3, T, H, W]
+  return { out: chunk.conv(d.at('conv_out'), x, c.out_channels), caches: chunk.caches() }; // [B, 3, T, H, W]
 }
 
 /** [B, C, T, H, W] */
@@ -111,7 +111,7 @@ type Shape = readonly [number, number, number, number, number];
 /** The causal convolutions of one chunk and what they leave behind. */
 class Chunk {
   readonly first: boolean;
-  readonly caches = new Map<string, Value>();
+  readonly #inputs: [Graph, Value][] = [];
   constructor(first: boolean) {
     this.first = first;
   }
@@ -122,10 +122,15 @@ class Chunk {
     const start = T > 1 ? g.Slice(x, [0], [1], [2]) : x; // [B, C, 1, H, W]
     const before = this.first ? [start, start] : [g.input(cacheInput(g.path), [B, C, 2, H, W])];
     const all = g.Concat([...before, x], { axis: 2 }); // [B, C, 2+T, H, W]
-    this.caches.set(g.path, g.Slice(all, [T], [T + 2], [2])); // [B, C, 2, H, W]
+    this.#inputs.push([g, all]);
     const k = g.at('conv');
     const attrs = { strides: [1, 1, 1], pads: [0, 1, 1, 0, 1, 1] };
     return k.Conv(all, k.initializer('weight', [out, C, 3, 3, 3]), k.initializer('bias', [out]), attrs); // [B, out, T, H, W]
+  }
+  /** The last two frames of each, the last convolution's first: ONNX Runtime begins with the output that is named last, so the first one's are cut first, and no convolution's
+   * input is kept whole until all else is done (that was half of the peak). */
+  caches(): Caches {
+    return new Map(this.#inputs.toReversed().map(([g, all]) => [g.path, g.Slice(all, [-2], [all.shape[2]!], [2])])); // [B, C, 2, H, W] each
   }
 }
 
@@ -167,9 +172,10 @@ function spatialNorm(g: Graph, c: VaeConfig, f: Value, zq: Value): Value {
   const scale = g.Mul(y, column('weight'));
   const shift = g.Add(g.Mul(y, column('bias')), pointwise(g.at('conv_b.conv'), zq, C)); // [B, C, t, h, w]
   // H/h neighbouring rows get the same: those are left to broadcasting
-  const wide = (z: Value): Value => g.Reshape(repeat(g, resizeTime(g, z, T), 4, W / w), [B, C * T, h, 1, W]);
+  const columns = (z: Value): Value => g.Expand(g.Reshape(resizeTime(g, z, T), [B, C, T, h, w, 1]), [B, C, T, h, w, W / w]);
+  const [wideScale, wideShift] = [scale, shift].map(z => g.Reshape(columns(z), [B, C * T, h, 1, W])) as [Value, Value]; // written before n: made when n is there
   const n = g.Reshape(normalized(g, f, c.norm_num_groups, 1e-6), [B, C * T, h, H / h, W]);
-  return g.Reshape(g.Add(g.Mul(n, wide(scale)), wide(shift)), f.shape); // [B, C, T, H, W]
+  return g.Reshape(g.Add(g.Mul(n, wideScale), wideShift), f.shape); // [B, C, T, H, W]
 }
 
 /** Nearest resize of time alone, t -> T. Where T is odd the first frame stands for itself and the others are resized among themselves. */

@@ -3,9 +3,10 @@
 import { setImmediate as breathe } from 'node:timers/promises';
 import type { Adapter } from '../weights/lora.ts';
 import { readSmall, type Checkpoint } from '../weights/checkpoint.ts';
+import { printable } from '../weights/json.ts';
 import type { DType } from '../graph/graph.ts';
 import type { Runtime, Tensor } from '../runtime/runtime.ts';
-import { TaskError, type GenerateOrder, type Phase } from '../tasks.ts';
+import { given, TaskError, type GenerateOrder, type Phase } from '../tasks.ts';
 import { cogvideoxTransformer3d, parseTransformerConfig } from '../models/cogvideox-transformer-3d.ts';
 import { parseT5Config, t5Encoder } from '../models/t5-encoder.ts';
 import { Generator } from '../schedulers/random.ts';
@@ -65,8 +66,8 @@ export interface Listener {
  * @throws TaskError `badRequest` for a size the checkpoint cannot make, `canceled` between two steps after an abort, and whatever the files or the runtime refuse */
 export async function* cogvideox(clip: Clip, listener: Listener, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   const { checkpoint, runtime, width, height } = clip;
-  const config = parseTransformerConfig(checkpoint.component('transformer').config);
-  const vae = openVae(runtime, checkpoint.component('vae'), clip.dtype, clip.tiling);
+  const config = await given(() => parseTransformerConfig(checkpoint.component('transformer').config));
+  const vae = await given(() => openVae(runtime, checkpoint.component('vae'), clip.dtype, clip.tiling));
   try {
     const { spatial, temporal } = vae.compression,
       [h, w] = [height / spatial, width / spatial],
@@ -156,6 +157,11 @@ export async function* cogvideox(clip: Clip, listener: Listener, signal: AbortSi
             ? guide(of(0), of(1), clip.useDynamicCfg ? dynamicGuidance(clip.guidanceScale, N, t) : clip.guidanceScale)
             : of(0);
           latents = scheduler.step(i, v, latents, () => frozen.randn(shape, clip.noiseDtype));
+          if (!latents.every(Number.isFinite))
+            throw new TaskError(
+              'failed',
+              `step ${i + 1} gave values that are not numbers: the weights or an adapter are damaged, or ${clip.dtype} is too narrow for them (try --precision float32)`,
+            );
           listener.progress('denoise', i + 1, N);
           const now = latents;
           await listener.step(
@@ -208,14 +214,14 @@ interface Embeds {
 }
 /** T5's last hidden states of each prompt, padded to the transformer's text length; padding is attended to, as in diffusers. [prompts, length, width] */
 async function encodePrompts(clip: Clip, prompts: readonly string[], length: number, listener: Listener): Promise<Embeds> {
-  const tokenizer = openSentencePiece(readSmall(clip.checkpoint.tokenizerFile())),
+  const tokenizer = await given(() => openSentencePiece(readSmall(clip.checkpoint.tokenizerFile()))),
     component = clip.checkpoint.component('text_encoder'),
-    config = parseT5Config(component.config);
+    config = await given(() => parseT5Config(component.config));
   const ids = new BigInt64Array(prompts.length * length);
   for (const [i, prompt] of prompts.entries()) {
     const tokens = t5Tokenize(tokenizer, prompt, length);
     if (tokens.cut !== undefined)
-      listener.notice(`the prompt is longer than this checkpoint reads (${length} tokens): left out is "${tokens.cut}"`);
+      listener.notice(`the prompt is longer than this checkpoint reads (${length} tokens): left out is "${printable(tokens.cut, 2000)}"`);
     ids.set(tokens.ids, i * length);
   }
   const inside: Inside = { dtype: clip.dtype === 'float16' ? 'bfloat16' : clip.dtype, adapters: [] }; // T5's activations leave float16's range
@@ -300,6 +306,11 @@ function* toRgb(x: Float32Array, [, , T, H, W]: Shape5, { width, height }: Size)
         for (let i = 0; i < width; i++) {
           const v = 255 * Math.min(1, Math.max(0, Math.fround(x[((c * T + t) * H + y) * W + i]! / 2 + 0.5))),
             r = Math.round(v);
+          if (Number.isNaN(v))
+            throw new TaskError(
+              'failed',
+              'the VAE gave values that are not numbers: its weights are damaged, or this precision is too narrow for them (try --precision float32)',
+            );
           rgb[(y * width + i) * 3 + c] = r - v === 0.5 && r % 2 ? r - 1 : r;
         }
     yield rgb;

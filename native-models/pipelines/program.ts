@@ -4,6 +4,7 @@ import { encode, type Stored } from '../graph/onnx.ts';
 import { expand, lora, precision, replay } from '../graph/passes.ts';
 import { devices, type Device } from '../runtime/device.ts';
 import type { Program, Runtime } from '../runtime/runtime.ts';
+import { given } from '../tasks.ts';
 import { bind, type Component } from '../weights/checkpoint.ts';
 import type { Adapter } from '../weights/lora.ts';
 import type { SafetensorsDType, StoredTensor } from '../weights/safetensors.ts';
@@ -14,6 +15,10 @@ export interface Inside {
   readonly adapters?: readonly Adapter[];
   /** Tensors of the checkpoint that this part of a model does not use: what others read (an encoder's names, for a decoder). */
   readonly elsewhere?: (name: string) => boolean;
+  /** Inputs and outputs, by name, that only go from one run to the next: they stay in `dtype`. */
+  readonly between?: (name: string) => boolean;
+  /** See LoadOptions. */
+  readonly frugal?: boolean;
 }
 
 const dtypes: Readonly<Partial<Record<SafetensorsDType, DType>>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' };
@@ -33,13 +38,13 @@ export async function loadProgram(
   runtime: Runtime,
   component: Component,
   write: (g: Graph) => Record<string, Value>,
-  { dtype, adapters = [], elsewhere }: Inside,
+  { dtype, adapters = [], elsewhere, between, frugal = false }: Inside,
 ): Promise<Program> {
   const row = devices[runtime.device as Device];
   const plain = new Graph();
   const outputs = write(plain);
   const wanted = reachable(plain, Object.values(outputs)).flatMap(n => (n.op === 'initializer' ? n.outputs : []));
-  const found = new Map(bind(wanted, component, elsewhere ? [...component.tensors.keys()].filter(elsewhere) : []));
+  const found = new Map(await given(() => bind(wanted, component, elsewhere ? [...component.tensors.keys()].filter(elsewhere) : [])));
 
   let now = { g: plain, outputs };
   if (adapters.length) {
@@ -56,7 +61,7 @@ export async function loadProgram(
   now = replay(
     now.g,
     now.outputs,
-    precision(now.g, now.outputs, dtype, name => storedDtype(found.get(name)!)),
+    precision(now.g, now.outputs, dtype, name => storedDtype(found.get(name)!), between),
   );
   now = replay(
     now.g,
@@ -66,7 +71,7 @@ export async function loadProgram(
   for (const rule of row.faster) now = replay(now.g, now.outputs, rule);
   return runtime.load(
     encode(now.g, now.outputs, name => place(found.get(name)!)),
-    { name: component.className },
+    { name: component.className, frugal },
   );
 }
 

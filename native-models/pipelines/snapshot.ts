@@ -1,11 +1,18 @@
 /** @file The state of a running clip, kept beside its output: what resumes it, and the lock that keeps a second run away. */
 import { createHash, randomBytes } from 'node:crypto';
-import { linkSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { readBytes, readSafetensors, readTensor, writeSafetensors } from '../weights/safetensors.ts';
 import { TaskError } from '../tasks.ts';
 
-const beside = (out: string, what: string) => join(dirname(out), `.${basename(out)}.${what}`);
+/** A hidden file that belongs to `out`; a long name is hashed, so that this one stays within 255 bytes. */
+function beside(out: string, what: string): string {
+  const base = basename(out);
+  return join(
+    dirname(out),
+    `.${Buffer.byteLength(base) <= 150 ? base : createHash('sha256').update(base).digest('hex').slice(0, 32)}.${what}`,
+  );
+}
 
 /** What a step leaves behind. */
 export interface Snapshot {
@@ -19,7 +26,7 @@ export interface Snapshot {
   readonly generator: Uint8Array;
 }
 
-/** Identifies what is being made: SHA-256 of the resolved request without its seed, content hashes in place of paths. Keys are sorted at every level. */
+/** Identifies what is being made: SHA-256 of the resolved request without its seed. Keys are sorted at every level, and a file is its content's hash: `name` beside `sha256` does not count. */
 export function requestKey(request: Readonly<Record<string, unknown>>): string {
   const sorted = (x: unknown): unknown =>
     Array.isArray(x)
@@ -27,6 +34,7 @@ export function requestKey(request: Readonly<Record<string, unknown>>): string {
       : typeof x === 'object' && x !== null
         ? Object.fromEntries(
             Object.entries(x)
+              .filter(([k]) => !(k === 'name' && 'sha256' in x))
               .sort(([a], [b]) => (a < b ? -1 : 1))
               .map(([k, v]) => [k, sorted(v)]),
           )
@@ -36,28 +44,31 @@ export function requestKey(request: Readonly<Record<string, unknown>>): string {
     .digest('hex');
 }
 
+/** Of everything a snapshot says, so that one flipped bit is noticed. */
+function digest(key: string, { step, seed, latents, previousSample, generator }: Snapshot): string {
+  const hash = createHash('sha256').update(JSON.stringify([key, step, seed, latents.shape, previousSample?.length ?? null]));
+  for (const { buffer, byteOffset, byteLength } of [latents.data, previousSample ?? new Uint8Array(), generator])
+    hash.update(new Uint8Array(buffer, byteOffset, byteLength));
+  return hash.digest('hex');
+}
+
 /** The snapshot kept beside `out` if it belongs to `key` and, where a seed is asked for, to that seed. Anything else there, a damaged file included, is no snapshot. */
 export function readSnapshot(out: string, key: string, seed: number | null): Snapshot | undefined {
   try {
-    const file = readSafetensors(beside(out, 'snapshot'));
-    const meta = file.metadata,
-      found = Number(meta.get('seed')),
-      step = Number(meta.get('step'));
-    if (meta.get('key') !== key || (seed !== null && found !== seed) || !Number.isSafeInteger(found) || !Number.isSafeInteger(step))
-      return undefined;
-    const latents = file.tensors.get('latents'),
-      generator = file.tensors.get('generator'),
-      previous = file.tensors.get('previous_sample');
+    const { metadata, tensors } = readSafetensors(beside(out, 'snapshot'), 1 << 20);
+    if (metadata.get('key') !== key || (seed !== null && metadata.get('seed') !== String(seed))) return undefined;
+    const latents = tensors.get('latents'),
+      generator = tensors.get('generator'),
+      previous = tensors.get('previous_sample');
     if (!latents || !generator) return undefined;
-    const data = readTensor(latents);
-    if (!data.every(Number.isFinite)) return undefined;
-    return {
-      step,
-      seed: found,
-      latents: { data, shape: latents.shape },
+    const found: Snapshot = {
+      step: Number(metadata.get('step')),
+      seed: Number(metadata.get('seed')),
+      latents: { data: readTensor(latents), shape: latents.shape },
       previousSample: previous && readTensor(previous),
       generator: readBytes(generator),
     };
+    return metadata.get('sha256') === digest(key, found) && found.latents.data.every(Number.isFinite) ? found : undefined;
   } catch {
     return undefined;
   }
@@ -73,7 +84,7 @@ export function writeSnapshot(out: string, key: string, s: Snapshot): void {
       { name: 'generator', shape: [s.generator.length], data: s.generator },
       ...(s.previousSample ? [{ name: 'previous_sample', shape: s.latents.shape, data: s.previousSample }] : []),
     ],
-    { key, seed: String(s.seed), step: String(s.step) },
+    { key, seed: String(s.seed), step: String(s.step), sha256: digest(key, s) },
   );
 }
 
@@ -82,73 +93,65 @@ export function removeSnapshot(out: string): void {
   rmSync(beside(out, 'snapshot.part'), { force: true }); // of a run killed while it wrote
 }
 
-interface Holder {
-  readonly pid: number;
-  readonly started: string;
-}
-/** When a process was started, in the kernel's ticks since boot: a pid alone may have been given to another one. Empty where there is no /proc. */
-function startOf(pid: number): string {
+/** When a process was started, in the kernel's ticks since boot: a pid alone may have been given to another one. Empty where there is no /proc, undefined for one that has ended. */
+function startOf(pid: number): string | undefined {
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    const [state, ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' '); // the name in brackets may hold spaces and brackets
+    return state === 'Z' || state === 'X' ? undefined : fields[18];
   } catch {
     return '';
   }
 }
-function alive({ pid, started }: Holder): boolean {
+function alive(pid: number, started: string): boolean {
   try {
     process.kill(pid, 0);
   } catch (e) {
-    return (e as NodeJS.ErrnoException).code === 'EPERM';
+    if ((e as NodeJS.ErrnoException).code !== 'EPERM') return false;
   }
-  return startOf(pid) === started;
-}
-function holderOf(file: string): Holder | undefined {
-  try {
-    const h = JSON.parse(readFileSync(file, 'utf8')) as Partial<Holder>;
-    return typeof h.pid === 'number' && typeof h.started === 'string' ? { pid: h.pid, started: h.started } : undefined;
-  } catch {
-    return undefined;
-  }
+  const now = startOf(pid);
+  return now === started || now === ''; // another user's process may be hidden: it is there, and that is all one can know
 }
 
-/** Keeps other runs away from `out` until the returned function is called. A holder that has died is replaced; one that is dying (its owner was killed a moment ago) is waited for.
+/** Keeps other runs away from `out` until the returned function is called. Waits a while for a run that may be about to end, such as the engine of a command killed a moment ago.
+ *
+ * Each run lays a file of its own, named after its process, beside `out` and then looks who else did. Who sees no other run has the lock; who does takes its own file away and tries again after a
+ * moment of random length. Of two runs at least one sees the other, so never do two have it; and as no name is ever used twice, a dead run's file can be removed by anyone at any time.
  * @throws TaskError `busy` if another run is still at it after `patience` milliseconds, or the system's error if the folder cannot be written */
 export async function lockOutput(out: string, patience = 6000): Promise<() => void> {
-  const file = beside(out, 'lock'),
-    mine = beside(out, `${process.pid}.${randomBytes(4).toString('hex')}.lock`);
-  const until = performance.now() + patience;
-  try {
-    writeFileSync(mine, JSON.stringify({ pid: process.pid, started: startOf(process.pid) } satisfies Holder));
-    for (;;) {
-      try {
-        linkSync(mine, file); // atomic, and the file is never seen half-written
-        return () => {
-          if (holderOf(file)?.pid === process.pid) rmSync(file, { force: true });
-        };
-      } catch (e) {
-        if ((e as NodeJS.ErrnoException).code !== 'EEXIST') throw e;
-      }
-      const holder = holderOf(file);
-      if (!holder || !alive(holder)) {
-        const aside = `${mine}.stale`;
-        try {
-          renameSync(file, aside);
-          const moved = holderOf(aside);
-          if (moved && alive(moved))
-            renameSync(aside, file); // another run took over in between: its lock goes back
-          else unlinkSync(aside);
-        } catch (e) {
-          if ((e as NodeJS.ErrnoException).code !== 'ENOENT') throw e;
-        }
-      } else if (performance.now() > until)
-        throw new TaskError(
-          'busy',
-          `another run (process ${holder.pid}) is already making ${basename(out)}: wait for it, or choose another --out`,
-        );
-      else await new Promise(resolve => setTimeout(resolve, 100));
+  const folder = dirname(out),
+    prefix = basename(beside(out, '')),
+    mine = `${prefix}${process.pid}-${startOf(process.pid) ?? ''}-${randomBytes(4).toString('hex')}.lock`,
+    until = performance.now() + patience;
+  /** The pid of another living run at `out`; files of dead ones are removed. */
+  const other = (): number | undefined => {
+    for (const name of readdirSync(folder)) {
+      const [, pid, started] =
+        name.startsWith(prefix) && name !== mine ? (/^([1-9]\d*)-(\d*)-[0-9a-f]{8}\.lock$/.exec(name.slice(prefix.length)) ?? []) : [];
+      if (pid === undefined) continue;
+      if (alive(Number(pid), started!)) return Number(pid);
+      rmSync(join(folder, name), { force: true });
     }
-  } finally {
-    rmSync(mine, { force: true });
+    return undefined;
+  };
+  for (;;) {
+    let holder = other();
+    if (holder === undefined) {
+      try {
+        writeFileSync(join(folder, mine), '');
+        holder = other();
+        if (holder === undefined) return () => rmSync(join(folder, mine), { force: true });
+      } catch (e) {
+        rmSync(join(folder, mine), { force: true });
+        throw e;
+      }
+      rmSync(join(folder, mine), { force: true });
+    }
+    if (performance.now() > until)
+      throw new TaskError(
+        'busy',
+        `another run (process ${holder}) is already making ${basename(out)}: wait for it, or choose another --out`,
+      );
+    await new Promise(resolve => setTimeout(resolve, 50 + 100 * Math.random()));
   }
 }

@@ -58,6 +58,7 @@ const table = {
   BindInput: [136, 'void *, const char *, void *'],
   BindOutputToDevice: [138, 'void *, const char *, void *'],
   GetBoundOutputValues: [140, 'void *, void *, _Out_ void **, _Out_ size_t *'],
+  AddRunConfigEntry: [165, 'void *, const char *, const char *'],
   SessionOptionsAppendExecutionProvider_CUDA_V2: [204, 'void *, void *'],
   CreateCUDAProviderOptions: [205, '_Out_ void **'],
   UpdateCUDAProviderOptions: [206, 'void *, const char **, const char **, size_t'],
@@ -211,7 +212,7 @@ export async function openCApi({ library, threads, cuda }: CApiOptions): Promise
       const value = out(o => api.CreateTensorWithDataAsOrtValue(hostMemory, host, host.byteLength, dims, dims.length, element[dtype], o));
       return new CApiTensor(value, dtype, [...shape], host);
     },
-    async load(bytes, { name = 'program', folder = '/', optimize = 'all', config = {} } = {}) {
+    async load(bytes, { name = 'program', folder = '/', optimize = 'all', config = {}, frugal = false } = {}) {
       const entries = {
         'session.model_external_initializers_file_folder_path': folder,
         ...(cuda && { 'session.disable_cpu_ep_fallback': '1', 'session.use_device_allocator_for_initializers': '1' }),
@@ -271,6 +272,7 @@ export async function openCApi({ library, threads, cuda }: CApiOptions): Promise
           const values = arrange(name, inputs, given, mine);
           signal?.throwIfAborted();
           const options = out(o => api.CreateRunOptions(o));
+          if (cuda && frugal) must(api.AddRunConfigEntry(options, 'memory.enable_memory_arena_shrinkage', `gpu:${cuda.id}`));
           const stop = (): void => void api.RunOptionsSetTerminate(options);
           signal?.addEventListener('abort', stop, { once: true });
           stops.add(options);

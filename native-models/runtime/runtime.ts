@@ -33,6 +33,8 @@ export interface LoadOptions {
   readonly optimize?: 'none' | 'basic' | 'extended' | 'all';
   /** Session configuration entries by their whole key. */
   readonly config?: Readonly<Record<string, string>>;
+  /** Between runs a GPU keeps of its memory only what is still held; the next run asks for it anew. For programs that are large and seldom run. */
+  readonly frugal?: boolean;
 }
 
 export interface Runtime {

@@ -8,7 +8,7 @@ import { after, test } from 'node:test';
 import { readOrder } from '../../electron/cli.ts';
 import { inProcessEngine } from '../../electron/engine/main.ts';
 import { readRequest } from '../../electron/media/metadata.ts';
-import { marked, root, run, sleep, start } from '../support/run.ts';
+import { checkpoint, marked, root, run, sleep, start } from '../support/run.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'protagonist-cli-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -57,7 +57,7 @@ test('a clip, the request in it, and events in order', async () => {
 });
 
 test('the engine in this process makes the same frames as one of its own', async () => {
-  const { order } = await readOrder(generate('inside.mp4').slice(1));
+  const { order } = await readOrder([...generate('inside.mp4').slice(1), '--checkpoint', checkpoint]);
   await inProcessEngine.run(order, () => undefined, new AbortController().signal);
   assert.ok(readFileSync(order.out).equals(readFileSync(out('one.mp4'))));
 });
@@ -191,9 +191,9 @@ test('doctor says what is there', async () => {
 
 test('inspect reads a checkpoint, a LoRA and a clip', async () => {
   const of = async (path: string) => (await run(['inspect', path, '--json'])).lines[0]!;
-  const checkpoint = await of(join(root, 'assets/toybox'));
-  assert.equal(checkpoint['kind'], 'checkpoint');
-  const lora = await of(join(root, 'assets/toybox/adapter'));
+  const toybox = await of(checkpoint);
+  assert.equal(toybox['kind'], 'checkpoint');
+  const lora = await of(join(checkpoint, 'adapter'));
   assert.equal(lora['kind'], 'LoRA');
   assert.equal(lora['rank'], 16);
   copyFileSync(out('one.mp4'), out('renamed.mp4'));

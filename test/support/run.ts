@@ -7,6 +7,10 @@ import { createInterface } from 'node:readline';
 export const root = resolve(import.meta.dirname, '../..');
 const entry = resolve(root, 'electron/protagonist.js');
 
+const other = process.env['PROTAGONIST_TEST_CHECKPOINT'];
+/** The checkpoint that the tests run: the embedded one, unless another is named in the environment. */
+export const checkpoint = other ?? resolve(root, 'assets/toybox');
+
 export interface Line {
   readonly type: string;
   readonly [key: string]: unknown;
@@ -32,7 +36,8 @@ export function start(
 ): Started {
   const mark = `mark-${process.pid}-${Math.random().toString(36).slice(2)}`,
     began = performance.now();
-  const child = spawn(process.execPath, [entry, ...args], {
+  const open = other !== undefined && args[0] === 'generate' && !args.includes('--checkpoint');
+  const child = spawn(process.execPath, [entry, ...args, ...(open ? ['--checkpoint', other] : [])], {
     env: { ...process.env, PROTAGONIST_TEST_MARK: mark, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     ...(cwd !== undefined && { cwd }),
