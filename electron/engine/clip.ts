@@ -23,12 +23,14 @@ export async function makeClip(
     clock.at('load', 0, 1);
     await sweepParts(order.out);
     await checkOut(order.out);
-    const ffmpeg = await findFfmpeg(); // a missing ffmpeg is said now, not after the work
+    const finding = findFfmpeg(); // a missing ffmpeg is said before the work, not after it
+    finding.catch(() => undefined);
     const checkpoint = await given(() => openCheckpoint(order.checkpoint));
     const adapters = await given(() => order.adapters.map(a => readAdapter(a.file, { scale: a.scale })));
     for (const a of adapters) await given(() => checkAdapter(a, checkpoint.component('transformer').tensors));
     for (const notice of adapters.flatMap(a => a.notices)) on({ type: 'notice', text: notice });
     const referenceImages = await given(() => Promise.all(order.referenceImages.map(file => readPhoto(file, order))));
+    const ffmpeg = await finding;
     const runtime = await openRuntime({ device: order.device, ...(order.threads !== null && { threads: order.threads }) });
     try {
       const dtype = order.precision !== 'auto' ? order.precision : runtime.device === 'cpu' ? 'float32' : storedDtype(checkpoint);

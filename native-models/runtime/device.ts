@@ -5,7 +5,7 @@ import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { DType, Node } from '../graph/graph.ts';
 import type { Ops } from '../graph/ops.ts';
-import { conv3dAs2d, type Rule } from '../graph/passes.ts';
+import { conv3dAs2d, stretchByProduct, type Rule } from '../graph/passes.ts';
 import { DeviceError, type Runtime } from './runtime.ts';
 
 export type Device = 'cpu' | 'cuda';
@@ -38,7 +38,7 @@ export const devices: { readonly [D in Device]: DeviceRow } = {
     dtypes: ['float32'],
     room: 'binding',
     lacks: () => false,
-    faster: [conv3dAs2d],
+    faster: [conv3dAs2d, stretchByProduct],
     adapters: 'folded',
     probe() {
       const available = existsSync(library());

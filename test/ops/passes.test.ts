@@ -7,7 +7,7 @@ import { after, describe, test } from 'node:test';
 import { gradients } from '../../native-models/graph/autodiff.ts';
 import { Graph, reachable, size, type DType, type Value } from '../../native-models/graph/graph.ts';
 import { encode, toBits, type Stored } from '../../native-models/graph/onnx.ts';
-import { conv3dAs2d, lora, precision, replay, type LoraAdapter } from '../../native-models/graph/passes.ts';
+import { conv3dAs2d, lora, precision, replay, stretchByProduct, type LoraAdapter } from '../../native-models/graph/passes.ts';
 import { openRuntime } from '../../native-models/runtime/device.ts';
 import type { Runtime } from '../../native-models/runtime/runtime.ts';
 
@@ -235,6 +235,22 @@ for (const room of ['binding', 'c-api'] as const)
       assert.ok(flat.g.nodes.every(n => n.op !== 'Conv' || n.outputs[0]!.shape.length === 4));
       const got = await run(rt, flat, inputs, stored);
       for (const k of ['y', 'z']) assert.ok(error(got[k]!, want[k]!) < 1e-5, `${k}: ${error(got[k]!, want[k]!)}`);
+    });
+
+    test('columns stretched by a product are those that Expand gives, and no other Expand is touched', async () => {
+      const g = new Graph();
+      const x = g.input('x', [2, 3, 5, 1]);
+      const outputs = { y: g.Expand(x, [2, 3, 5, 4]), rows: g.Expand(g.input('r', [2, 1, 5, 1]), [2, 3, 5, 4]) };
+      const inputs = { x: wave(30, 1), r: wave(10, 2) };
+      const none = (): never => assert.fail('no weights');
+      const want = await run(rt, { g, outputs }, inputs, none);
+      const fast = replay(g, outputs, stretchByProduct);
+      assert.deepEqual(
+        fast.g.nodes.filter(n => n.op === 'Expand' || n.op === 'FusedMatMul').map(n => n.op),
+        ['FusedMatMul', 'Expand'],
+      );
+      const got = await run(rt, fast, inputs, none);
+      for (const k of ['y', 'rows']) assert.deepEqual(got[k], want[k]);
     });
 
     test('gradients with recomputation are the gradients, and nothing of a block is kept', async () => {
