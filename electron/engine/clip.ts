@@ -3,7 +3,7 @@ import { randomInt } from 'node:crypto';
 import { basename } from 'node:path';
 import { cogvideox } from '../../native-models/pipelines/cogvideox.ts';
 import { lockOutput, readSnapshot, removeSnapshot, requestKey, writeSnapshot } from '../../native-models/pipelines/snapshot.ts';
-import { openRuntime } from '../../native-models/runtime/device.ts';
+import { devices, openRuntime, type Device } from '../../native-models/runtime/device.ts';
 import { given, TaskError, type ClipRequest, type EngineEvent, type GenerateOrder, type Phase } from '../../native-models/tasks.ts';
 import { identity, openCheckpoint, type Checkpoint } from '../../native-models/weights/checkpoint.ts';
 import { checkAdapter, readAdapter, type Adapter } from '../../native-models/weights/lora.ts';
@@ -34,6 +34,8 @@ export async function makeClip(
     const runtime = await openRuntime({ device: order.device, ...(order.threads !== null && { threads: order.threads }) });
     try {
       const dtype = order.precision !== 'auto' ? order.precision : runtime.device === 'cpu' ? 'float32' : storedDtype(checkpoint);
+      if (!devices[runtime.device as Device].dtypes.includes(dtype))
+        throw new TaskError('badRequest', `--precision ${dtype} is not computed on ${runtime.device}: leave it out, or use float32`);
       const request = await given(() => describeRequest(order, checkpoint, adapters, { device: runtime.device, dtype }));
       const key = requestKey(request);
       const resume = readSnapshot(order.out, key, order.seed);
@@ -87,6 +89,23 @@ function storedDtype(checkpoint: Checkpoint): 'float16' | 'bfloat16' {
   throw new TaskError('badFile', `${checkpoint.dir} has an empty transformer`);
 }
 
+/** The settings that decide what a clip looks like: what it remembers, and by what a snapshot is known again. */
+const remembered = [
+  'prompt',
+  'negativePrompt',
+  'numInferenceSteps',
+  'guidanceScale',
+  'useDynamicCfg',
+  'scheduler',
+  'numFrames',
+  'width',
+  'height',
+  'fps',
+  'fit',
+  'noiseDtype',
+  'vaeTiling',
+] as const satisfies readonly (keyof GenerateOrder)[];
+
 /** The request as the clip remembers it: every setting but the seed, base names and content hashes for files, no path. */
 async function describeRequest(
   order: GenerateOrder,
@@ -94,37 +113,10 @@ async function describeRequest(
   adapters: readonly Adapter[],
   computed: { device: string; dtype: string },
 ): Promise<ClipRequest> {
-  const {
-    prompt,
-    negativePrompt,
-    numInferenceSteps,
-    guidanceScale,
-    useDynamicCfg,
-    scheduler,
-    numFrames,
-    width,
-    height,
-    fps,
-    fit,
-    noiseDtype,
-    vaeTiling,
-  } = order;
   return {
     application: 'protagonist',
     version: 1,
-    prompt,
-    negativePrompt,
-    numInferenceSteps,
-    guidanceScale,
-    useDynamicCfg,
-    scheduler,
-    numFrames,
-    width,
-    height,
-    fps,
-    fit,
-    noiseDtype,
-    vaeTiling,
+    ...Object.fromEntries(remembered.map(setting => [setting, order[setting]])),
     ...computed,
     checkpoint: { name: basename(checkpoint.dir), sha256: await identity(checkpoint) },
     adapters: await Promise.all(adapters.map(async a => ({ name: basename(a.file), sha256: await identity(a.file), scale: a.scale }))),

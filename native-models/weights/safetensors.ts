@@ -536,7 +536,8 @@ export function writeSafetensors(file: string, tensors: Iterable<NewTensor>, met
 /** Writes `parts` one after the other as `file`: `file.part`, fsync, rename, fsync of the folder. On an error the part file is removed. */
 function writeDurably(file: string, parts: Iterable<Uint8Array>): void {
   const part = `${file}.part`;
-  const fd = openSync(part, 'w');
+  rmSync(part, { force: true }); // a killed run's, or a link that someone laid there
+  const fd = openSync(part, 'wx');
   try {
     try {
       for (const bytes of parts)

@@ -106,6 +106,12 @@ for (const [name, args, sentence] of mistakes)
     assert.equal(ended.stderr.trim().split('\n').length, 1, 'one sentence');
   });
 
+test('a precision that the device does not compute in is refused before the work', async () => {
+  const ended = await run(['generate', '--prompt', 'x', '--device', 'cpu', '--precision', 'float16', '--out', out('half.mp4')]);
+  assert.equal(ended.status, 1);
+  assert.match(ended.stderr, /--precision float16 is not computed on cpu: leave it out, or use float32/);
+});
+
 test('an empty prompt gives a clip', async () => {
   const ended = await run(['generate', '--prompt', '', '--steps', '1', '--seed', '1', '--out', out('empty.mp4'), '--json']);
   assert.equal(ended.status, 0, ended.stderr);

@@ -374,6 +374,16 @@ describe('written', () => {
     assert.equal(readSafetensors(a).tensors.size, 0);
   });
 
+  test('a link laid where the part file goes is not followed', () => {
+    const path = join(folder, `${count++}.safetensors`),
+      bystander = join(folder, `${count++}.txt`);
+    writeFileSync(bystander, 'precious');
+    symlinkSync(bystander, `${path}.part`);
+    writeSafetensors(path, [{ name: 'x', shape: [1], data: Float32Array.of(1) }]);
+    assert.equal(readFileSync(bystander, 'utf8'), 'precious');
+    assert.deepEqual([...readTensor(readSafetensors(path).tensors.get('x')!)], [1]);
+  });
+
   test('a view into a larger array is written alone', () => {
     const path = join(folder, 'view.safetensors');
     writeSafetensors(path, [{ name: 'x', shape: [2], data: Float32Array.of(0, 1, 2, 3).subarray(1, 3) }]);
