@@ -50,14 +50,14 @@ export async function makeClip(
         {
           progress: (phase, step, of) => clock.at(phase, step, of),
           notice: text => on({ type: 'notice', text }),
-          async step(step, snapshot, frame) {
+          async step(step, snapshot, preview) {
             const last = step === order.numInferenceSteps;
             if (last || performance.now() - saved > 1000) {
               writeSnapshot(order.out, key, snapshot());
               saved = performance.now();
             }
             if (!last && order.previewSeconds > 0 && performance.now() - seen > order.previewSeconds * 1000) {
-              const rgb = await frame(Math.floor(latentFrames(order) / 2));
+              const rgb = await preview();
               on({ type: 'preview', step, jpeg: Buffer.from(await previewJpeg(rgb, order.width, order.height)).toString('base64') });
               seen = performance.now();
             }
@@ -80,8 +80,6 @@ export async function makeClip(
     unlock();
   }
 }
-
-const latentFrames = (order: GenerateOrder) => (order.numFrames - 1) / 4 + 1;
 
 /** What the transformer's weights are stored in; float32 ones are computed in bfloat16 where there is a choice. */
 function storedDtype(checkpoint: Checkpoint): 'float16' | 'bfloat16' {

@@ -126,7 +126,6 @@ function wideNodes(nodes: readonly Node[], dtype: DType): { wide: ReadonlySet<No
 /** A LoRA by the module paths of the checkpoint; A and B are the names its tensors get in the graph. */
 export interface LoraAdapter {
   readonly scale: number;
-  readonly prefix: string;
   readonly modules: ReadonlyMap<string, { readonly rank: number; readonly alpha: number; readonly A: string; readonly B: string }>;
 }
 

@@ -56,8 +56,8 @@ export interface Clip extends Settings {
 export interface Listener {
   progress(phase: Phase, step: number, of: number): void;
   notice(text: string): void;
-  /** After each step; `snapshot()` is what resumes behind it, `frame(f)` decodes latent frame f of x as it is now (RGB [height, width, 3]). */
-  step(step: number, snapshot: () => Snapshot, frame: (f: number) => Promise<Uint8Array>): Promise<void> | void;
+  /** After each step; `snapshot()` is what resumes behind it, `preview()` decodes the middle latent frame as it is now (RGB [height, width, 3]). */
+  step(step: number, snapshot: () => Snapshot, preview: () => Promise<Uint8Array>): Promise<void> | void;
   /** Embeddings [B, T, D] (negative first under guidance) and reference latents [1, 1, 16, h, w] each. */
   encoded?(embeds: Float32Array, references: readonly Float32Array[]): void;
 }
@@ -112,6 +112,7 @@ export async function* cogvideox(clip: Clip, listener: Listener, signal: AbortSi
     const scheduler = schedulerOf(clip);
     const shape = [1, F, C, h, w] as const,
       frame = C * h * w,
+      middle = Math.floor(F / 2),
       from = clip.resume?.step ?? 0,
       N = scheduler.timesteps.length;
     let frozen = generator;
@@ -173,7 +174,7 @@ export async function* cogvideox(clip: Clip, listener: Listener, signal: AbortSi
               previousSample: scheduler.state(),
               generator: frozen.state(),
             }),
-            f => one(vae, now.subarray(f * frame, (f + 1) * frame), [1, C, 1, h, w], clip),
+            () => one(vae, now.subarray(middle * frame, (middle + 1) * frame), [1, C, 1, h, w], clip),
           );
           await breathe(); // lets a cancel arrive
         }

@@ -54,7 +54,7 @@ export async function loadProgram(
         found.set(names.A, A).set(names.B, B);
         return [path, { rank, alpha, ...names }] as const;
       });
-      return { scale: adapter.scale, prefix: `adapter.${i}.`, modules: new Map(modules) };
+      return { scale: adapter.scale, modules: new Map(modules) };
     });
     now = replay(now.g, now.outputs, lora(named, row.adapters));
   }

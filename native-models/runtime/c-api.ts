@@ -79,8 +79,6 @@ export interface CApiOptions {
   /** Run on this CUDA device. */
   readonly cuda?: {
     readonly id: number;
-    /** Bytes; all there is if not said. */
-    readonly memoryLimit?: number;
     /** Products of float32 with 10-bit mantissas: faster, and no longer float32. */
     readonly tf32?: boolean;
   };
@@ -172,7 +170,6 @@ export async function openCApi({ library, threads, cuda }: CApiOptions): Promise
       arena_extend_strategy: 'kSameAsRequested',
       cudnn_conv_algo_search: 'HEURISTIC',
       use_tf32: c.tf32 ? '1' : '0',
-      ...(c.memoryLimit !== undefined && { gpu_mem_limit: String(c.memoryLimit) }),
     };
     const provider = out(o => api.CreateCUDAProviderOptions(o));
     try {

@@ -63,19 +63,17 @@ export interface OpenOptions {
   readonly room?: Runtime['room'];
   /** Of the CPU; its cores if not said, and never more than it has: threads that wait by spinning would stop the machine. */
   readonly threads?: number;
-  /** Bytes of the GPU's memory that may be used. */
-  readonly memoryLimit?: number;
 }
 
 /** Opens a device; 'auto' is CUDA where it is there, else the CPU. @throws DeviceError saying why the device is not there */
-export async function openRuntime({ device, room, threads: wanted = physicalCores(), memoryLimit }: OpenOptions): Promise<Runtime> {
+export async function openRuntime({ device, room, threads: wanted = physicalCores() }: OpenOptions): Promise<Runtime> {
   const threads = Math.min(wanted, availableParallelism());
   const found = device === 'cpu' ? undefined : await devices.cuda.probe();
   if (device === 'cuda' && found && !found.available) throw new DeviceError('library', `CUDA cannot be used: ${found.text}`);
   if (found?.available) {
     if (room === 'binding') throw new DeviceError('library', "CUDA is reached by the C API only; leave the room out or say 'c-api'");
     const { openCApi } = await import('./c-api.ts');
-    return openCApi({ library: library(), threads, cuda: { id: 0, ...(memoryLimit !== undefined && { memoryLimit }) } });
+    return openCApi({ library: library(), threads, cuda: { id: 0 } });
   }
   if ((room ?? devices.cpu.room) === 'binding') {
     const { openBinding } = await import('./binding.ts');

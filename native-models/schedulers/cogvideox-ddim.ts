@@ -14,13 +14,9 @@ export function cogvideoxDdim(config: unknown, numInferenceSteps: number): Sched
   const alphas = alphasCumprod(c);
   const timesteps = timestepsOf(c, numInferenceSteps);
   const stride = Math.floor(c.num_train_timesteps / numInferenceSteps);
-  let predicted: Float32Array | undefined;
   return {
     timesteps,
     alphasCumprod: alphas,
-    get predOriginalSample() {
-      return predicted;
-    },
     step(i, modelOutput, sample) {
       const timestep = timesteps[i];
       if (timestep === undefined) throw new RangeError(`Step ${i} does not exist; there are ${timesteps.length}.`);
@@ -30,12 +26,9 @@ export function cogvideoxDdim(config: unknown, numInferenceSteps: number): Sched
       const x0 = predictOriginalSample(alpha, modelOutput, sample);
       const a = Math.sqrt((1 - alphaPrevious) / (1 - alpha));
       const b = fround(Math.sqrt(alphaPrevious) - Math.sqrt(alpha) * a);
-      predicted = x0;
       return sample.map((x, k) => fround(fround(a) * x) + fround(b * x0[k]!));
     },
     state: () => undefined,
-    restore() {
-      predicted = undefined;
-    },
+    restore: () => undefined,
   };
 }

@@ -22,9 +22,6 @@ export function cogvideoxDpm(config: unknown, numInferenceSteps: number): Schedu
   return {
     timesteps,
     alphasCumprod: alphas,
-    get predOriginalSample() {
-      return old;
-    },
     step(i, modelOutput, sample, draw) {
       const timestep = timesteps[i];
       if (timestep === undefined) throw new RangeError(`Step ${i} does not exist; there are ${timesteps.length}.`);

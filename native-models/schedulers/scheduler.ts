@@ -8,8 +8,6 @@ export interface Scheduler {
   readonly timesteps: readonly number[];
   /** Share of signal power left at each training timestep. */
   readonly alphasCumprod: Float64Array; // [num_train_timesteps]
-  /** The clean sample that the last step predicted, undefined before the first step. */
-  readonly predOriginalSample: Float32Array | undefined;
   /**
    * One denoising step.
    * @param i index into `timesteps`; steps run in order

@@ -8,15 +8,10 @@ import { after, test } from 'node:test';
 import { readOrder } from '../../electron/cli.ts';
 import { inProcessEngine } from '../../electron/engine/main.ts';
 import { readRequest } from '../../electron/media/metadata.ts';
-import { checkpoint, marked, root, run, sleep, start } from '../support/run.ts';
+import { checkpoint, marked, photo, root, run, sleep, start } from '../support/run.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'protagonist-cli-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
-const photos = join(root, 'assets/toybox/photos');
-const photo = join(
-  photos,
-  readdirSync(photos).find(f => /\.(jpg|png)$/.test(f))!,
-);
 const out = (name: string) => join(folder, name);
 const generate = (name: string, ...more: string[]) => [
   'generate',

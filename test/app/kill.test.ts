@@ -6,17 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { findFfmpeg, readFrames } from '../../electron/media/ffmpeg.ts';
-import { marked, root, run, sleep, start, type Line } from '../support/run.ts';
+import { type Line, marked, photo, run, sleep, start } from '../support/run.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'protagonist-kill-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 const steps = 6;
-const photos = join(root, 'assets/toybox/photos');
-const photo = join(
-  photos,
-  readdirSync(photos).find(f => /\.(jpg|png)$/.test(f))!,
-);
 const command = (out: string) => [
   'generate',
   '--subject',

@@ -1,19 +1,14 @@
 /** @file Measures Toybox clips from process start to MP4: `node test/bench/clip.ts [--runs 5] [--steps 20] [-- more options of generate]`. On an idle machine. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { marked, peakMiB, root, start } from '../support/run.ts';
+import { marked, peakMiB, photo, start } from '../support/run.ts';
 
 const { values, positionals } = parseArgs({
   options: { runs: { type: 'string', default: '5' }, steps: { type: 'string', default: '20' } },
   allowPositionals: true,
 });
-const photos = join(root, 'assets/toybox/photos');
-const photo = join(
-  photos,
-  readdirSync(photos).find(f => /\.(jpg|png)$/.test(f))!,
-);
 const folder = mkdtempSync(join(tmpdir(), 'protagonist-bench-'));
 const rows: { seconds: number; peak: number; cpu: number; threads: number; timings: Record<string, number> }[] = [];
 /** CPU seconds of a process, its ended children included. */

@@ -122,7 +122,7 @@ for (const room of ['binding', 'c-api'] as const)
           };
           return [m, { rank, alpha, ...names }] as const;
         });
-        return { scale, prefix: `${i}.`, modules: new Map(modules) };
+        return { scale, modules: new Map(modules) };
       });
       const inputs = { x: wave(40, 3), patches: wave(40, 4), image: wave(50, 5) };
       const plain = write();

@@ -173,7 +173,6 @@ class Step {
     );
     const named = adapters.map(a => ({
       scale: a.scale,
-      prefix: '',
       modules: new Map([...a.modules].map(([path, m]) => [path, { rank: m.rank, alpha: m.alpha, A: m.A.name, B: m.B.name }])),
     }));
     const dtypes = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const;

@@ -11,6 +11,15 @@ const other = process.env['PROTAGONIST_TEST_CHECKPOINT'];
 /** The checkpoint that the tests run: the embedded one, unless another is named in the environment. */
 export const checkpoint = other ?? resolve(root, 'assets/toybox');
 
+const photos = resolve(root, 'assets/toybox/photos');
+/** One of the sample photos: the first by its name. */
+export const photo: string = resolve(
+  photos,
+  readdirSync(photos)
+    .toSorted()
+    .find(f => /\.(jpg|png)$/.test(f))!,
+);
+
 export interface Line {
   readonly type: string;
   readonly [key: string]: unknown;

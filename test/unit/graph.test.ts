@@ -104,7 +104,7 @@ describe('what is refused is said in one sentence', () => {
   test('an adapter for another model', () => {
     const { g, outputs } = small();
     const modules = new Map(['down', 'sideways'].map(m => [m, { rank: 2, alpha: 2, A: `${m}.A`, B: `${m}.B` }]));
-    assert.throws(() => replay(g, outputs, lora([{ scale: 1, prefix: '', modules }], 'input')), {
+    assert.throws(() => replay(g, outputs, lora([{ scale: 1, modules }], 'input')), {
       message: /^lora: 1 adapted modules are not in this model, first sideways/,
     });
   });
