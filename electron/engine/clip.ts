@@ -1,29 +1,55 @@
 /** @file One work order carried out: photos in, the pipeline, frames straight into ffmpeg, and on the way a snapshot after which a killed run goes on. */
 import { randomInt } from 'node:crypto';
-import { basename } from 'node:path';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { basename, resolve } from 'node:path';
 import { cogvideox } from '../../native-models/pipelines/cogvideox.ts';
-import { lockOutput, readSnapshot, removeSnapshot, requestKey, writeSnapshot } from '../../native-models/pipelines/snapshot.ts';
+import {
+  checkKeep,
+  keepSnapshot,
+  lockOutput,
+  readKept,
+  readSnapshot,
+  removeSnapshot,
+  requestKey,
+  writeSnapshot,
+} from '../../native-models/pipelines/snapshot.ts';
 import { devices, openRuntime, type Device } from '../../native-models/runtime/device.ts';
-import { given, TaskError, type ClipRequest, type EngineEvent, type GenerateOrder, type Phase } from '../../native-models/tasks.ts';
+import {
+  asFailure,
+  given,
+  TaskError,
+  type ClipRequest,
+  type Done,
+  type GenerateOrder,
+  type Phase,
+  type Told,
+} from '../../native-models/tasks.ts';
 import { identity, openCheckpoint, type Checkpoint } from '../../native-models/weights/checkpoint.ts';
 import { checkAdapter, readAdapter, type Adapter } from '../../native-models/weights/lora.ts';
-import { findFfmpeg } from '../media/ffmpeg.ts';
+import { findFfmpeg, type Ffmpeg } from '../media/ffmpeg.ts';
 import { previewJpeg, readPhoto } from '../media/photo.ts';
 import { checkOut, sweepParts, writeVideo } from '../media/video-writer.ts';
 
-/** Makes the clip. See `execute` in main.ts. */
+/** The ffmpeg that was found last: the next order need not look again. Forgotten after a failure, which may have been its own. */
+let found: Promise<Ffmpeg> | undefined;
+
+/** Makes the clip. See `carryOut` in main.ts.
+ * @param onEncoder told the process id of this order's ffmpeg, and 0 when that has gone */
 export async function makeClip(
   order: GenerateOrder,
-  on: (event: EngineEvent) => void,
+  on: (event: Told) => void,
   signal: AbortSignal,
-): Promise<Extract<EngineEvent, { type: 'done' }>> {
+  onEncoder?: (pid: number) => void,
+): Promise<Done> {
   const clock = new Clock(on);
+  resetPeakRam();
   const unlock = await lockOutput(order.out);
   try {
     clock.at('load', 0, 1);
     await sweepParts(order.out);
     await checkOut(order.out);
-    const finding = findFfmpeg(); // a missing ffmpeg is said before the work, not after it
+    if (order.keepLatents !== null) checkKeep(order.out, order.keepLatents);
+    const finding = (found ??= findFfmpeg()); // a missing ffmpeg is said before the work, not after it
     finding.catch(() => undefined);
     const checkpoint = await given(() => openCheckpoint(order.checkpoint));
     const adapters = await given(() => order.adapters.map(a => readAdapter(a.file, { scale: a.scale })));
@@ -32,18 +58,23 @@ export async function makeClip(
     const referenceImages = await given(() => Promise.all(order.referenceImages.map(file => readPhoto(file, order))));
     const ffmpeg = await finding;
     const runtime = await openRuntime({ device: order.device, ...(order.threads !== null && { threads: order.threads }) });
+    const meter = runtime.inUse && new Meter(() => runtime.inUse!());
     try {
       const dtype = order.precision !== 'auto' ? order.precision : runtime.device === 'cpu' ? 'float32' : storedDtype(checkpoint);
       if (!devices[runtime.device as Device].dtypes.includes(dtype))
         throw new TaskError('badRequest', `--precision ${dtype} is not computed on ${runtime.device}: leave it out, or use float32`);
-      const request = await given(() => describeRequest(order, checkpoint, adapters, { device: runtime.device, dtype }));
-      const key = requestKey(request);
-      const resume = readSnapshot(order.out, key, order.seed);
+      const checkpointSha256 = order.checkpointSha256 ?? (await given(() => identity(checkpoint, signal)));
+      const request = await given(() => describeRequest(order, checkpointSha256, adapters, { device: runtime.device, dtype }, signal));
+      const key = requestKey({ ...request, fps: undefined }); // how fast it is shown does not change a latent
+      const own = readSnapshot(order.out, key, order.seed),
+        resume = own ?? (order.keepLatents !== null ? readKept(order.keepLatents, key, order.seed) : undefined),
+        resumedFrom = resume?.step;
       const seed = resume?.seed ?? order.seed ?? randomInt(2 ** 32);
       if (resume) on({ type: 'notice', text: `going on after step ${resume.step} of ${order.numInferenceSteps} (seed ${seed})` });
 
       let saved = performance.now(),
-        seen = performance.now();
+        seen = performance.now(),
+        stepsRun = 0;
       const failed = new AbortController();
       const frames = cogvideox(
         { ...order, checkpoint, adapters, referenceImages, seed, runtime, dtype, resume, tiling: order.vaeTiling ? {} : undefined },
@@ -51,10 +82,12 @@ export async function makeClip(
           progress: (phase, step, of) => clock.at(phase, step, of),
           notice: text => on({ type: 'notice', text }),
           async step(step, snapshot, preview) {
+            stepsRun++;
             const last = step === order.numInferenceSteps;
             if (last || performance.now() - saved > 1000) {
               writeSnapshot(order.out, key, snapshot());
               saved = performance.now();
+              on({ type: 'snapshot', step });
             }
             if (!last && order.previewSeconds > 0 && performance.now() - seen > order.previewSeconds * 1000) {
               const rgb = await preview();
@@ -66,18 +99,79 @@ export async function makeClip(
         AbortSignal.any([signal, failed.signal]),
       );
       try {
-        await writeVideo({ ...order, ffmpeg, frames: clock.through(frames, order.numFrames), request: { ...request, seed }, signal });
+        await writeVideo({
+          ...order,
+          ffmpeg,
+          frames: clock.through(frames, order.numFrames),
+          request: { ...request, seed, ...(order.note && { studio: order.note }) },
+          signal,
+          ...(onEncoder && { onEncoder }),
+        });
       } finally {
         failed.abort(); // where ffmpeg has gone, the pipeline is in the middle of a step, which needs the runtime
         await frames.return(undefined).catch(() => undefined);
       }
-      removeSnapshot(order.out);
-      return clock.done(order, seed, runtime.device, resume?.step);
+      if (order.keepLatents !== null && (own || stepsRun > 0)) keepSnapshot(order.out, order.keepLatents);
+      try {
+        removeSnapshot(order.out);
+      } catch (e) {
+        on({ type: 'notice', text: `the clip is there, but its snapshot beside it could not be removed: ${asFailure(e).text}` });
+      }
+      clock.at('export', order.numFrames, order.numFrames);
+      return {
+        type: 'done',
+        out: order.out,
+        seed,
+        width: order.width,
+        height: order.height,
+        numFrames: order.numFrames,
+        bytes: statSync(order.out).size,
+        checkpointSha256,
+        device: runtime.device,
+        ...(resumedFrom !== undefined && { resumedFrom }),
+        stepsRun,
+        timings: clock.timings(),
+        seconds: clock.seconds(),
+        peakMemory: { ram: peakRam(), ...(meter && { device: meter.peak }) },
+      };
     } finally {
+      meter?.stop();
       runtime.release();
     }
+  } catch (e) {
+    found = undefined;
+    throw e;
   } finally {
     unlock();
+  }
+}
+
+/** The most that is in use, looked at ten times a second. */
+class Meter {
+  peak = 0;
+  readonly #timer: NodeJS.Timeout;
+  constructor(inUse: () => number) {
+    this.#timer = setInterval(() => (this.peak = Math.max(this.peak, inUse())), 100);
+  }
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+}
+
+/** Begins anew to watch for the most memory that this process holds, where the system lets it (Linux). */
+function resetPeakRam(): void {
+  try {
+    writeFileSync('/proc/self/clear_refs', '5');
+  } catch {
+    // elsewhere it is the most since the process began
+  }
+}
+/** The most bytes of memory that this process held at a time. */
+function peakRam(): number {
+  try {
+    return Number(/VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'latin1'))![1]) * 1024;
+  } catch {
+    return process.resourceUsage().maxRSS * 1024;
   }
 }
 
@@ -107,31 +201,36 @@ const remembered = [
 /** The request as the clip remembers it: every setting but the seed, base names and content hashes for files, no path. */
 async function describeRequest(
   order: GenerateOrder,
-  checkpoint: Checkpoint,
+  checkpointSha256: string,
   adapters: readonly Adapter[],
   computed: { device: string; dtype: string },
+  signal: AbortSignal,
 ): Promise<ClipRequest> {
+  const named = async (file: string, sha256?: string | null) => ({
+    name: basename(file),
+    sha256: sha256 ?? (await identity(file, signal)),
+  });
   return {
     application: 'protagonist',
     version: 1,
     ...Object.fromEntries(remembered.map(setting => [setting, order[setting]])),
     ...computed,
-    checkpoint: { name: basename(checkpoint.dir), sha256: await identity(checkpoint) },
-    adapters: await Promise.all(adapters.map(async a => ({ name: basename(a.file), sha256: await identity(a.file), scale: a.scale }))),
-    referenceImages: await Promise.all(order.referenceImages.map(async file => ({ name: basename(file), sha256: await identity(file) }))),
+    checkpoint: { name: basename(resolve(order.checkpoint)), sha256: checkpointSha256 },
+    adapters: await Promise.all(adapters.map(async (a, i) => ({ ...(await named(a.file, order.adapters[i]!.sha256)), scale: a.scale }))),
+    referenceImages: await Promise.all(order.referenceImages.map(file => named(file))),
   };
 }
 
 /** Seconds by phase, and progress events with an estimate from the phase's own pace. */
 class Clock {
   readonly #begin = performance.now();
-  readonly #on: (event: EngineEvent) => void;
+  readonly #on: (event: Told) => void;
   readonly #spent: Partial<Record<Phase, number>> = {};
   #phase: Phase = 'load';
   #since = this.#begin;
   #from = { step: 0, at: this.#begin };
 
-  constructor(on: (event: EngineEvent) => void) {
+  constructor(on: (event: Told) => void) {
     this.#on = on;
   }
 
@@ -149,7 +248,7 @@ class Clock {
       phase,
       step,
       of,
-      seconds: (now - this.#begin) / 1000,
+      seconds: this.seconds(),
       ...(pace !== undefined && { remaining: pace * (of - step) }),
     });
   }
@@ -160,17 +259,12 @@ class Clock {
     this.at('export', 0, of);
   }
 
-  done(order: GenerateOrder, seed: number, device: string, resumedFrom: number | undefined): Extract<EngineEvent, { type: 'done' }> {
-    this.at('export', order.numFrames, order.numFrames);
-    const timings = { load: 0, encode: 0, denoise: 0, decode: 0, export: 0, ...this.#spent };
-    return {
-      type: 'done',
-      out: order.out,
-      seed,
-      timings,
-      seconds: (performance.now() - this.#begin) / 1000,
-      device,
-      ...(resumedFrom !== undefined && { resumedFrom }),
-    };
+  /** Seconds since the order began. */
+  seconds(): number {
+    return (performance.now() - this.#begin) / 1000;
+  }
+
+  timings(): Record<Phase, number> {
+    return { load: 0, encode: 0, denoise: 0, decode: 0, export: 0, ...this.#spent };
   }
 }

@@ -1,60 +1,107 @@
-/** @file The engine: carries out one work order, joining native-models and media. As a process of its own it talks to its owner by messages; `execute` is the same in process. */
+/** @file The engine: carries out work orders, one after the other, joining native-models and media. As a process of its own it talks to its owner by messages; `inProcessEngine` is the same without one. */
 import { basename } from 'node:path';
 import { isMainThread, Worker, workerData } from 'node:worker_threads';
-import { asFailure, engineRequest, TaskError, type EngineEvent, type GenerateOrder } from '../../native-models/tasks.ts';
-import type { Engine } from './supervisor.ts';
+import {
+  asFailure,
+  engineRequest,
+  TaskError,
+  type Done,
+  type Engine,
+  type EngineMessage,
+  type GenerateOrder,
+  type Told,
+  type Verified,
+  type VerifyOrder,
+} from '../../native-models/tasks.ts';
+import { Turns } from './turns.ts';
 
-/** Makes the clip that `order` asks for and says on the way how far it is. Resumes an interrupted run of the same order.
+/** Makes the clip that an order asks for, and goes on with an interrupted run of the same order; or verifies what lies at a path. Says on the way how far it is.
+ * @param onEncoder told the process id of a clip's ffmpeg, and 0 when that has gone
  * @throws TaskError or an error that `asFailure` turns into a sentence; `order.out` is then as it was before */
-export async function execute(
-  order: GenerateOrder,
-  on: (event: EngineEvent) => void,
+async function carryOut(
+  order: GenerateOrder | VerifyOrder,
+  on: (event: Told) => void,
   signal: AbortSignal,
-): Promise<Extract<EngineEvent, { type: 'done' }>> {
-  const { makeClip } = await import('./clip.ts'); // the heavy part: loaded only where it runs
+  onEncoder?: (pid: number) => void,
+): Promise<Done | Verified> {
   try {
-    return await makeClip(order, on, signal);
+    // the heavy parts: loaded only where they run
+    if (order.task === 'verify') return await (await import('./verify.ts')).verify(order, on, signal);
+    return await (await import('./clip.ts')).makeClip(order, on, signal, onEncoder);
   } catch (e) {
     throw signal.aborted ? new TaskError('canceled', 'canceled', { cause: e }) : e; // whatever an abort broke on its way
   }
 }
 
-/** The engine in this very process: the same work, for tests and for embedding. */
-export const inProcessEngine: Engine = { run: execute };
+const turns = new Turns();
+/** The engine in this very process: the same work, for tests and for embedding. A crash of it is a crash of this process. */
+export const inProcessEngine: Engine = {
+  run: (order, on, signal) => turns.take(signal, stop => carryOut(order, on, stop) as Promise<Done>),
+  verify: (order, on, signal) => turns.take(signal, stop => carryOut(order, on, stop) as Promise<Verified>),
+  close: () => turns.cancel(),
+};
 
-/** Ends this process when its owner is gone, also while native code blocks the event loop: a thread of its own looks who the parent is. */
-function dieWithOwner(): void {
-  const watcher = new Worker(new URL(import.meta.url), { workerData: { owner: process.ppid } });
-  watcher.unref();
+/** What the thread that watches is given; `encoder[0]` is the process id of ffmpeg, 0 for none. */
+interface Watched {
+  readonly owner: number;
+  readonly encoder: Int32Array;
 }
-function watch(owner: number): void {
+/** Ends this process and its ffmpeg when the owner is gone, also while native code blocks the event loop: a thread of its own looks who the parent is. */
+function watch({ owner, encoder }: Watched): void {
   setInterval(() => {
-    if (process.ppid !== owner) process.kill(process.pid, 'SIGKILL');
-  }, 500);
+    if (process.ppid !== owner) end(encoder);
+  }, 250);
+}
+/** Ends at once, ffmpeg first: without us it would write what it has to its end. */
+function end(encoder: Int32Array): void {
+  const pid = Atomics.load(encoder, 0);
+  try {
+    if (pid) process.kill(pid, 'SIGKILL');
+  } finally {
+    process.kill(process.pid, 'SIGKILL');
+  }
 }
 
 function serve(): void {
-  dieWithOwner();
-  const controller = new AbortController();
-  const say = (event: EngineEvent) => {
-    if (process.connected) process.send?.(event);
+  const encoder = new Int32Array(new SharedArrayBuffer(4)),
+    owner = process.ppid;
+  new Worker(new URL(import.meta.url), { workerData: { owner, encoder } satisfies Watched }).unref();
+  let working: AbortController | undefined, leave: (() => void) | undefined;
+  const say = (message: EngineMessage, then?: () => void) => {
+    if (process.connected) process.send?.(message, () => then?.());
+  };
+  const onEncoder = (pid: number) => {
+    Atomics.store(encoder, 0, pid);
+    say({ type: 'encoder', pid });
   };
   process.on('SIGINT', () => undefined); // Ctrl-C reaches the whole group; the owner decides what it means
-  for (const end of ['SIGTERM', 'SIGHUP']) process.on(end, () => controller.abort()); // an end that leaves no half file
-  process.on('disconnect', () => process.exit(1));
+  for (const polite of ['SIGTERM', 'SIGHUP'])
+    process.once(polite, () => {
+      leave = () => process.kill(process.pid, polite); // this time nobody listens
+      if (working)
+        working.abort(); // an end that leaves no half file
+      else leave();
+    });
+  process.on('disconnect', () => end(encoder));
   process.on('message', message => {
-    const request = engineRequest.parse(message);
-    if (request.type === 'cancel') return controller.abort();
-    execute(request.order, say, controller.signal).then(
-      done => process.send?.(done, () => process.exit(0)),
+    const { data: request, error } = engineRequest.safeParse(message);
+    if (!request) return say({ type: 'failed', code: 'badRequest', text: error.issues.map(i => i.message).join('; ') });
+    if (request.type === 'cancel') return working?.abort(); // of an order that has ended meanwhile: nothing
+    const controller = (working = new AbortController());
+    const answer = (message: EngineMessage) => {
+      working = undefined;
+      say(message, leave);
+    };
+    carryOut(request.order, say, controller.signal, onEncoder).then(
+      found => answer('kind' in found ? { type: 'verified', found } : found),
       (e: unknown) => {
         if (!(e instanceof TaskError)) process.stderr.write(`${e instanceof Error ? (e.stack ?? e.message) : String(e)}\n`);
-        process.send?.({ type: 'failed', ...asFailure(e) } satisfies EngineEvent, () => process.exit(1));
+        answer({ type: 'failed', ...asFailure(e) });
       },
     );
   });
 }
 
-const data = workerData as { owner?: number } | null;
-if (!isMainThread && data?.owner !== undefined) watch(data.owner);
+const watched = workerData as Watched | null;
+if (!isMainThread && watched?.encoder) watch(watched);
 else if (process.send && basename(process.argv[1] ?? '') === basename(import.meta.filename)) serve();

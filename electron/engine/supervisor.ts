@@ -1,62 +1,219 @@
-/** @file Runs work orders in an engine process: start, events, cancel, and an end that never leaves a process behind. */
+/** @file An engine in a process of its own, kept for the next order: start, events, cancel, replacement, and an end that leaves neither it nor its ffmpeg behind. */
 import type { ChildProcess } from 'node:child_process';
-import { engineEvent, TaskError, type EngineEvent, type EngineRequest, type GenerateOrder } from '../../native-models/tasks.ts';
-
-/** An engine, wherever it runs. Events come in order; `done` is the last of a clip.
- * @throws TaskError with a sentence: what the engine said, `canceled` after an abort, `engineDied` if its process ended without a word */
-export interface Engine {
-  run(order: GenerateOrder, on: (event: EngineEvent) => void, signal: AbortSignal): Promise<Extract<EngineEvent, { type: 'done' }>>;
-}
+import type { Socket } from 'node:net';
+import {
+  asFailure,
+  engineMessage,
+  TaskError,
+  type Done,
+  type Engine,
+  type EngineRequest,
+  type ErrorCode,
+  type GenerateOrder,
+  type Told,
+  type Verified,
+  type VerifyOrder,
+} from '../../native-models/tasks.ts';
+import { Turns } from './turns.ts';
 
 /** How long an engine may take to stop between two steps before it is killed, in milliseconds. */
 const patience = 10_000;
+/** The same when it is to be closed: enough to leave no file behind where nothing blocks it. */
+const closing = 500;
 
-/** An engine in a process of its own, made by `spawn` for each order: a crash or an exhausted memory ends that process alone, and its end gives all memory back, on the GPU too. */
-export function processEngine(spawn: () => ChildProcess): Engine {
-  return {
-    run: (order, on, signal) =>
-      new Promise((resolve, reject) => {
-        if (signal.aborted) {
-          reject(new TaskError('canceled', 'canceled'));
-          return;
-        }
-        const child = spawn();
-        let done: Extract<EngineEvent, { type: 'done' }> | undefined,
-          failure: TaskError | undefined,
-          killer: NodeJS.Timeout | undefined,
-          stderr = '';
-        const send = (message: EngineRequest) => {
-          if (child.connected) child.send(message, () => undefined); // an engine that is gone says so by its exit
-        };
-        const cancel = () => {
-          send({ type: 'cancel' });
-          killer = setTimeout(() => child.kill('SIGKILL'), patience);
-        };
-        signal.addEventListener('abort', cancel);
-        child.stderr?.on('data', (text: Buffer) => (stderr = (stderr + text.toString()).slice(-4000)));
-        child.on('message', message => {
-          const event = engineEvent.parse(message);
-          if (event.type === 'done') done = event;
-          else if (event.type === 'failed') failure = new TaskError(event.code, event.text);
-          else on(event);
-        });
-        child.on('error', e => (failure ??= new TaskError('engineDied', `the engine could not be started: ${e.message}`)));
-        child.on('close', (code, by) => {
-          signal.removeEventListener('abort', cancel);
-          clearTimeout(killer);
-          if (done) resolve(done);
-          else if (signal.aborted) reject(new TaskError('canceled', 'canceled'));
-          else reject(failure ?? died(by ?? `exit ${code ?? 'unknown'}`, stderr));
-        });
-        send({ type: 'start', order });
-      }),
+/** Failures after which a process goes on as before. After any other it is replaced: an error on a device leaves a context in which nothing works, be it but a lack of memory that has passed. */
+const harmless: ReadonlySet<ErrorCode> = new Set(['canceled', 'badRequest', 'badFile', 'noSpace', 'busy']);
+
+/** An engine in a process made by `spawn`, with an IPC channel and its standard error piped. A crash or an exhausted memory ends that process alone, and its end gives all memory back, on the GPU too.
+ * The process starts with the first order, takes one after the other (what it has imported, found and hashed stays), and ends when it has been idle for `idleSeconds`, 0 being at once; an idle one
+ * keeps nobody's event loop alive. One engine is one process: to verify while a clip is made, have two. */
+export function processEngine(spawn: () => ChildProcess, { idleSeconds = 60 }: { idleSeconds?: number } = {}): Engine {
+  const turns = new Turns();
+  let living: EngineProcess | undefined,
+    ended: Promise<unknown> = Promise.resolve(), // of the processes before
+    idle: NodeJS.Timeout | undefined;
+
+  const end = (): void => {
+    const dying = living;
+    living = undefined;
+    ended = Promise.all([ended, dying?.end()]);
   };
+  const start = (): EngineProcess => {
+    try {
+      const made = new EngineProcess(spawn(), () => {
+        if (living === made) end();
+      });
+      return made;
+    } catch (e) {
+      throw notStarted(e);
+    }
+  };
+  const carryOut = (order: GenerateOrder | VerifyOrder, on: (event: Told) => void, signal: AbortSignal): Promise<Done | Verified> =>
+    turns.take(signal, async stop => {
+      clearTimeout(idle);
+      await ended; // what it held is free
+      if (stop.aborted) throw new TaskError('canceled', 'canceled');
+      let keep = false;
+      try {
+        living ??= start();
+        const found = await living.carryOut(order, on, stop);
+        keep = true;
+        return found;
+      } catch (e) {
+        keep = harmless.has(asFailure(e).code);
+        throw e;
+      } finally {
+        if (keep && idleSeconds > 0) idle = setTimeout(end, idleSeconds * 1000).unref();
+        else {
+          end();
+          await ended;
+        }
+      }
+    });
+  return {
+    run: (order, on, signal) => carryOut(order, on, signal) as Promise<Done>,
+    verify: (order, on, signal) => carryOut(order, on, signal) as Promise<Verified>,
+    async close() {
+      const late = setTimeout(end, closing);
+      await turns.cancel(async () => {
+        clearTimeout(late);
+        clearTimeout(idle);
+        end();
+        await ended;
+      });
+    },
+  };
+}
+
+/** What is under way in a process. */
+interface Working {
+  readonly on: (event: Told) => void;
+  readonly signal: AbortSignal;
+  resolve(found: Done | Verified): void;
+  reject(error: unknown): void;
+}
+
+class EngineProcess {
+  /** When it has gone and with it its ffmpeg, which holds an end of the pipe that is its standard error. */
+  readonly #gone: Promise<void>;
+  readonly #child: ChildProcess;
+  readonly #onEnd: () => void;
+  #encoder = 0;
+  #working: Working | undefined;
+  #stderr = '';
+
+  /** @param onEnd called as soon as nothing more can be asked of it, perhaps more than once */
+  constructor(child: ChildProcess, onEnd: () => void) {
+    this.#child = child;
+    this.#onEnd = onEnd;
+    let failure: TaskError | undefined;
+    child.stderr?.on('data', (text: Buffer) => (this.#stderr = (this.#stderr + text.toString()).slice(-4000)));
+    child.on('message', message => this.#hear(message));
+    child.on('disconnect', onEnd);
+    this.#gone = new Promise(resolve => {
+      const gone = (how: string): void => {
+        const working = this.#working;
+        this.#working = undefined;
+        working?.reject(working.signal.aborted ? new TaskError('canceled', 'canceled') : (failure ?? died(how, this.#stderr)));
+        onEnd();
+        resolve();
+      };
+      child.on('error', e => {
+        failure = notStarted(e);
+        if (child.pid === undefined) gone('');
+      });
+      child.on('exit', () => this.#endEncoder());
+      child.on('close', (code, by) => gone(by ?? `exit ${code ?? 'unknown'}`));
+    });
+  }
+
+  /** @throws TaskError; or what `on` throws, and then the process is ended */
+  async carryOut(order: GenerateOrder | VerifyOrder, on: (event: Told) => void, signal: AbortSignal): Promise<Done | Verified> {
+    let killer: NodeJS.Timeout | undefined;
+    const cancel = (): void => {
+      this.#send({ type: 'cancel' });
+      killer = setTimeout(() => void this.end(), patience);
+    };
+    this.#hold(true);
+    signal.addEventListener('abort', cancel);
+    try {
+      return await new Promise((resolve, reject) => {
+        this.#working = { on, signal, resolve, reject };
+        this.#stderr = '';
+        this.#send({ type: 'start', order });
+      });
+    } finally {
+      clearTimeout(killer);
+      signal.removeEventListener('abort', cancel);
+      this.#hold(false);
+    }
+  }
+
+  /** Kills it and its ffmpeg; resolves when both have gone. */
+  async end(): Promise<void> {
+    this.#onEnd();
+    this.#hold(true);
+    this.#endEncoder(); // first: it is still the engine's child, so the id cannot be another's
+    this.#child.kill('SIGKILL');
+    await this.#gone;
+  }
+
+  #endEncoder(): void {
+    try {
+      if (this.#encoder) process.kill(this.#encoder, 'SIGKILL');
+    } catch {
+      // it has gone by itself
+    }
+    this.#encoder = 0;
+  }
+
+  #hear(message: unknown): void {
+    const working = this.#working;
+    try {
+      const said = engineMessage.parse(message);
+      if (said.type === 'encoder') this.#encoder = said.pid;
+      else if (said.type !== 'done' && said.type !== 'verified' && said.type !== 'failed') working?.on(said);
+      // An engine that was told to stop by someone else ends, and that end is what is told.
+      else if (said.type !== 'failed' || said.code !== 'canceled' || working?.signal.aborted) {
+        this.#working = undefined;
+        if (said.type === 'failed') working?.reject(new TaskError(said.code, said.text));
+        else working?.resolve(said.type === 'done' ? said : said.found);
+      }
+    } catch (e) {
+      void this.end();
+      this.#working = undefined;
+      working?.reject(e);
+    }
+  }
+
+  #send(message: EngineRequest): void {
+    if (this.#child.connected) this.#child.send(message, () => undefined); // an engine that is gone says so by its end
+  }
+
+  /** Whether the owner's event loop waits for it. */
+  #hold(on: boolean): void {
+    const { channel, stderr } = this.#child;
+    for (const held of [this.#child, channel, stderr as Socket | null])
+      if (on) held?.ref();
+      else held?.unref();
+  }
+}
+
+/** The system refused to start it; where it said why (too many files, no memory), that is the code. */
+function notStarted(e: unknown): TaskError {
+  const { code } = asFailure(e);
+  return new TaskError(
+    code === 'failed' ? 'engineDied' : code,
+    `the engine could not be started: ${e instanceof Error ? e.message : String(e)}`,
+    { cause: e },
+  );
 }
 
 function died(how: string, stderr: string): TaskError {
   const what = how === 'SIGKILL' ? 'was killed, perhaps because memory ran short' : `stopped unexpectedly (${how})`,
     smaller = how === 'SIGKILL' ? ', or make the clip smaller or shorter' : '',
-    line = stderr.trim().split('\n').at(-1);
+    lines = stderr.trim().split('\n'),
+    line = lines.findLast(text => /^\w*Error\b/.test(text)) ?? lines.at(-1);
   return new TaskError(
     'engineDied',
     `the engine ${what}: run the same command again to go on where it was${smaller}${line ? ` (${line})` : ''}`,

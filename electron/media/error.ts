@@ -3,6 +3,12 @@
 /** A failure of photos, ffmpeg or clip files that a person can act on: its message is one sentence saying what, where, and what to do. */
 export class MediaError extends Error {
   override readonly name = 'MediaError';
+  /** `encoderDied`: ffmpeg refused nothing, it was killed, crashed or stood still. */
+  readonly reason: 'encoderDied' | undefined;
+  constructor(message: string, { reason, ...options }: ErrorOptions & { reason?: 'encoderDied' } = {}) {
+    super(message, options);
+    this.reason = reason;
+  }
 }
 
 /** What each of the operating system's codes means to a person. */
@@ -17,8 +23,12 @@ const reasons: Readonly<Record<string, string>> = {
   EISDIR: 'that is a folder: name a file',
   ENAMETOOLONG: 'the name is too long: choose a shorter one',
   EMFILE: 'too many files are open: close some programs and try again',
+  ENFILE: 'too many files are open on this machine: close some programs and try again',
   EIO: 'the disk reports an error: try another one',
 };
+
+/** The sentence for one of the system's codes. */
+export const fileReason = (code: string): string | undefined => reasons[code];
 
 /**
  * Turns a file system error into one sentence.

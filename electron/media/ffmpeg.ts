@@ -5,11 +5,12 @@
  * files or addresses. Paths are always `file:` URLs (`a:b.mp4` and `-x.mp4` are then names), no shell is involved, and `-nostdin` keeps the
  * terminal ours. The flags are those that ffmpeg's builds of 2018, 5.1 and 9.0 all accept.
  */
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { constants, accessSync } from 'node:fs';
 import path from 'node:path';
-import { MediaError } from './error.ts';
+import { spokenErrno } from '../../native-models/tasks.ts';
+import { fileReason, MediaError } from './error.ts';
 
 /** Where an ffmpeg came from, in the order of preference. */
 export type FfmpegSource = 'FFMPEG_BIN' | 'ffmpeg-static' | 'PATH' | '@ffmpeg-installer/linux-x64';
@@ -39,29 +40,45 @@ export interface FfmpegCandidate {
 const encoder = 'libx264';
 const advice = 'install one with `npm i ffmpeg-static` or `apt install ffmpeg`, or name one in FFMPEG_BIN';
 
+/** The last line of what a program said, as an addition to a sentence. */
+function said(stderr: string): string {
+  const last = stderr.trim().split('\n').at(-1)!;
+  return last && `, saying "${last.slice(0, 300)}"`;
+}
+
+/** Starts a program. Some of the system's refusals come as the error returned, others as an `error` event; without file handles left, its pipes are not there. */
+function launch(file: string, args: readonly string[], options: SpawnOptions): ChildProcess | Error {
+  try {
+    return spawn(file, args, options);
+  } catch (error) {
+    return error as Error;
+  }
+}
+
 /** Runs `ffmpeg -encoders`: its banner says the version, its list the encoders, in one start. Answers a reason when it does not serve. */
 async function tryRun(file: string, source: FfmpegSource): Promise<Ffmpeg | string> {
-  const { code, stdout, stderr, failure } = await new Promise<{ code: number | null; stdout: string; stderr: string; failure?: Error }>(
-    resolve => {
-      const child = spawn(file, ['-nostdin', '-encoders'], {
-        stdio: ['ignore', 'pipe', 'pipe'],
-        timeout: 20_000,
-        killSignal: 'SIGKILL',
-        windowsHide: true,
-      });
-      let stdout = '';
-      let stderr = '';
-      child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout = (stdout + text).slice(0, 1 << 20)));
-      child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr = (stderr + text).slice(0, 1 << 20)));
-      child.on('error', failure => resolve({ code: null, stdout, stderr, failure }));
-      child.on('close', code => resolve({ code, stdout, stderr }));
-    },
-  );
+  const { code, signal, stdout, stderr, failure } = await new Promise<End & { readonly stdout: string }>(resolve => {
+    let stdout = '';
+    let stderr = '';
+    const child = launch(file, ['-nostdin', '-encoders'], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: 20_000,
+      killSignal: 'SIGKILL',
+      windowsHide: true,
+    });
+    if (child instanceof Error) return resolve({ code: null, signal: null, stdout, stderr, failure: child });
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => (stdout = (stdout + text).slice(0, 1 << 20)));
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => (stderr = (stderr + text).slice(0, 1 << 20)));
+    child.on('error', failure => resolve({ code: null, signal: null, stdout, stderr, failure }));
+    child.on('close', (code, signal) => resolve({ code, signal, stdout, stderr }));
+  });
   if (failure)
     return (failure as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such program' : `it does not start (${failure.message})`;
+  if (signal === 'SIGKILL' || signal === 'SIGTERM') return `it was stopped by ${signal}`;
   const version = /^ffmpeg version (\S+)/m.exec(stderr)?.[1];
   const year = /Copyright \(c\) \d{4}-(\d{4})/.exec(stderr)?.[1];
-  if (code !== 0 || version === undefined || year === undefined) return `it does not behave like ffmpeg (exit status ${code ?? 'none'})`;
+  if (code !== 0 || version === undefined || year === undefined)
+    return `it does not behave like ffmpeg (exit status ${code ?? 'none'}${code ? said(stderr) : ''})`;
   const encoders = [...stdout.matchAll(/^ V[A-Z.]{5} (\S+)/gm)].map(match => match[1]!).filter(name => name !== '=');
   if (!encoders.includes(encoder)) return `ffmpeg ${version} lacks the ${encoder} encoder`;
   return { path: file, source, version, year: Number(year), encoders, ownFramesOnly: source === '@ffmpeg-installer/linux-x64' };
@@ -130,6 +147,13 @@ export async function findFfmpeg(env: Readonly<Record<string, string | undefined
   const refused: string[] = [];
   for await (const { source, path: file, found } of ffmpegCandidates(env)) {
     if (typeof found !== 'string') return found;
+    const errno = spokenErrno(found); // the machine's trouble, not that program's
+    if (errno !== undefined)
+      throw new MediaError(`cannot start ${file}: ${fileReason(errno)!} (${found}).`, {
+        cause: Object.assign(new Error(found), { code: errno }),
+      });
+    if (found.startsWith('it was stopped'))
+      throw new MediaError(`cannot start ${file}: ${found}: run it again.`, { reason: 'encoderDied' });
     if (source === 'FFMPEG_BIN') throw new MediaError(`FFMPEG_BIN is ${file}, but ${found}: correct or unset it.`);
     refused.push(`${file}: ${found}`);
   }
@@ -187,53 +211,63 @@ function decodeArguments(file: string, size: { width: number; height: number }, 
 export interface Running {
   readonly child: ChildProcess;
   /** Resolves when it has gone and its pipes are closed; never rejects. */
-  readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null; stderr: string }>;
+  readonly ended: Promise<End>;
+}
+
+/** How a run of ffmpeg ended; `failure`: it could not be started. */
+interface End {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stderr: string;
+  readonly failure?: Error;
 }
 
 /**
  * Starts ffmpeg without a shell, in a process group of its own: a Ctrl-C meant for us must not make it end a clip early. It still goes when
- * we are killed: standard input is the pipe, and its end is the end of the film.
+ * we are killed: standard input is the pipe, and its end is the end of the film. It writes nothing on a standard output that is not a pipe, which is
+ * our standard error: whoever listens there hears the end only when ffmpeg has gone too.
+ * @throws {MediaError} when it does not start; or `ended` says so
  */
 export function startFfmpeg(
   ffmpeg: Ffmpeg,
   args: readonly string[],
   stdio: { stdin: 'pipe' | 'ignore'; stdout: 'pipe' | 'ignore' },
 ): Running {
-  const child = spawn(ffmpeg.path, args, {
-    stdio: [stdio.stdin, stdio.stdout, 'pipe'],
+  const child = launch(ffmpeg.path, args, {
+    stdio: [stdio.stdin, stdio.stdout === 'pipe' ? 'pipe' : process.stderr.fd, 'pipe'],
     detached: process.platform !== 'win32',
     windowsHide: true,
   });
   let stderr = '';
+  if (child instanceof Error) throw ffmpegFailure('cannot start ffmpeg', { code: null, signal: null, stderr, failure: child });
   child.stderr?.setEncoding('utf8').on('data', (text: string) => (stderr = (stderr + text).slice(-8192)));
-  const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null; stderr: string }>(resolve => {
-    child.on('error', error => resolve({ code: null, signal: null, stderr: error.message }));
+  const ended = new Promise<End>(resolve => {
+    child.on('error', failure => resolve({ code: null, signal: null, stderr, failure }));
     child.on('close', (code, signal) => resolve({ code, signal, stderr }));
   });
   return { child, ended };
 }
 
-/** Says in one sentence why a run failed. */
-export function ffmpegFailure(doing: string, end: { code: number | null; signal: NodeJS.Signals | null; stderr: string }): MediaError {
-  const known: readonly [RegExp, string, string?][] = [
-    [/No space left on device/i, 'the disk is full: free some space or choose another folder', 'ENOSPC'],
-    [/Read-only file system/i, 'that disk can only be read: choose another folder'],
+/** Says in one sentence why a run failed, with the system's code as the cause where there is one; its `reason` tells an ffmpeg that died from one that refused. */
+export function ffmpegFailure(doing: string, end: End): MediaError {
+  const errno = spokenErrno(end.failure?.message ?? end.stderr);
+  if (errno !== undefined)
+    return new MediaError(`${doing}: ${fileReason(errno)!}.`, { cause: Object.assign(new Error(end.stderr.trim()), { code: errno }) });
+  if (end.failure) return new MediaError(`${doing}: ffmpeg does not start (${end.failure.message}).`, { cause: end.failure });
+  const known: readonly [RegExp, string][] = [
     [/Permission denied/i, 'ffmpeg has no permission there: choose another folder'],
     [/Unknown encoder|Encoder not found/i, `this ffmpeg lacks the ${encoder} encoder: ${advice}`],
     [/moov atom not found|Invalid data found/i, 'the video is damaged or is no MP4'],
     [/not in (the )?whitelist|not on whitelist/i, 'the file is no MP4'],
   ];
   const match = known.find(([pattern]) => pattern.test(end.stderr));
-  const last = end.stderr.trim().split('\n').at(-1) ?? '';
-  const why =
-    match?.[1] ??
-    (end.signal
-      ? `ffmpeg was stopped by ${end.signal} (was memory short?): run it again`
-      : `ffmpeg failed with exit status ${end.code ?? 'none'}${last && `, saying "${last}"`}`);
-  return new MediaError(
-    `${doing}: ${why}.`,
-    match?.[2] === undefined ? undefined : { cause: Object.assign(new Error(last), { code: match[2] }) },
-  );
+  if (match) return new MediaError(`${doing}: ${match[1]}.`);
+  // After a polite signal ffmpeg exits with 255 and no word; Windows tells a crash by the status.
+  const died =
+    end.signal ?? (end.code === 255 && end.stderr.trim() === '' ? 'a signal' : (end.code ?? 0) >= 0xc000_0000 ? 'a crash' : undefined);
+  if (died !== undefined)
+    return new MediaError(`${doing}: ffmpeg was stopped by ${died} (was memory short?): run it again.`, { reason: 'encoderDied' });
+  return new MediaError(`${doing}: ffmpeg failed with exit status ${end.code ?? 'none'}${said(end.stderr)}.`);
 }
 
 /**

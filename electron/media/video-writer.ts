@@ -11,6 +11,7 @@ import { open, readdir, rename, stat, unlink, type FileHandle } from 'node:fs/pr
 import path from 'node:path';
 import { MediaError, fileError } from './error.ts';
 import { encodeArguments, ffmpegFailure, findFfmpeg, startFfmpeg, type Ffmpeg, type Running } from './ffmpeg.ts';
+import { syncFolder } from './files.ts';
 import { embedRequest, readClip, type Clip, type Request } from './metadata.ts';
 
 /** A clip to be written. */
@@ -29,6 +30,8 @@ export interface VideoOrder {
   readonly request: Request;
   /** Called after each frame that ffmpeg has been given, with how many it has been given so far. */
   readonly onFrame?: (frames: number) => void;
+  /** Called with the id of the process that encodes, and with 0 when it has gone. */
+  readonly onEncoder?: (pid: number) => void;
   /** Abort kills ffmpeg and leaves nothing. */
   readonly signal?: AbortSignal | undefined;
   /** The ffmpeg to use; found anew where absent. */
@@ -126,9 +129,10 @@ export async function checkOut(out: string): Promise<void> {
 
 /** Feeds the frames to ffmpeg; how many there were. Stops with the first of: the end, an abort, ffmpeg's end, a frame that fails. */
 async function feed(order: VideoOrder, { child, ended }: Running, aborted: Promise<never>): Promise<number> {
-  const stdin = child.stdin!;
-  stdin.on('error', () => undefined); // EPIPE where ffmpeg has gone: its end says more
   const doing = `cannot write ${path.resolve(order.out)}`;
+  const stdin = child.stdin;
+  if (!stdin) throw ffmpegFailure(doing, await ended);
+  stdin.on('error', () => undefined); // EPIPE where ffmpeg has gone: its end says more
   let stuck: NodeJS.Timeout | undefined;
   const gone = ended.then((end): never => {
     throw ffmpegFailure(doing, end);
@@ -138,7 +142,7 @@ async function feed(order: VideoOrder, { child, ended }: Running, aborted: Promi
   const within = async <T>(waiting: Promise<T>): Promise<T> => {
     const late = new Promise<never>((_, reject) => {
       stuck = setTimeout(
-        () => reject(new MediaError(`${doing}: ffmpeg has stood still for ${patience / 1000} s: run it again.`)),
+        () => reject(new MediaError(`${doing}: ffmpeg has stood still for ${patience / 1000} s: run it again.`, { reason: 'encoderDied' })),
         patience,
       );
     });
@@ -241,6 +245,8 @@ export async function writeVideo(order: VideoOrder): Promise<Clip> {
     await encoded.file.close();
     order.signal?.throwIfAborted();
     running = startFfmpeg(ffmpeg, encodeArguments({ ...order, out: encoded.part }), { stdin: 'pipe', stdout: 'ignore' });
+    order.onEncoder?.(running.child.pid ?? 0);
+    void running.ended.then(() => order.onEncoder?.(0));
     const frames = await feed(order, running, aborted);
 
     const { part, file } = await create();
@@ -269,17 +275,5 @@ export async function writeVideo(order: VideoOrder): Promise<Clip> {
     }
     for (const part of parts) await removePart(part);
     await sweepParts(out); // what an ffmpeg of a killed run, still ending as we began, may have left since
-  }
-}
-
-/** Makes a rename last through a power cut; where folders cannot be opened (Windows) the system sees to it. */
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r').catch(() => undefined);
-  try {
-    await handle?.sync().catch((error: unknown) => {
-      if (!['EINVAL', 'EPERM', 'EISDIR', 'ENOTSUP'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
-    });
-  } finally {
-    await handle?.close();
   }
 }

@@ -7,7 +7,7 @@ import { printable } from '../weights/json.ts';
 import type { DType } from '../graph/graph.ts';
 import type { Runtime, Tensor } from '../runtime/runtime.ts';
 import { given, TaskError, type GenerateOrder, type Phase } from '../tasks.ts';
-import { cogvideoxTransformer3d, parseTransformerConfig } from '../models/cogvideox-transformer-3d.ts';
+import { cogvideoxTransformer3d, parseTransformerConfig, type TransformerConfig } from '../models/cogvideox-transformer-3d.ts';
 import { parseT5Config, t5Encoder } from '../models/t5-encoder.ts';
 import { Generator } from '../schedulers/random.ts';
 import { cogvideoxDdim } from '../schedulers/cogvideox-ddim.ts';
@@ -16,8 +16,8 @@ import { dynamicGuidance } from '../schedulers/guidance.ts';
 import type { Scheduler } from '../schedulers/scheduler.ts';
 import { openSentencePiece } from '../tokenizers/sentencepiece.ts';
 import { t5Tokenize } from '../tokenizers/t5.ts';
-import { loadProgram, type Inside } from './program.ts';
-import { openVae, type Shape5, type Tiling, type Vae } from './vae.ts';
+import { bindProgram, loadProgram, type Inside } from './program.ts';
+import { checkVae, openVae, type Shape5, type Tiling, type Vae } from './vae.ts';
 import type { Snapshot } from './snapshot.ts';
 
 /** What a person decides of a clip. */
@@ -62,7 +62,7 @@ export interface Listener {
   encoded?(embeds: Float32Array, references: readonly Float32Array[]): void;
 }
 
-/** The frames of a clip, RGB [height, width, 3] of bytes each, as they are decoded.
+/** The frames of a clip, RGB [height, width, 3] of bytes each, as they are decoded. Resumed behind its last step, it loads nothing but the decoder.
  * @throws TaskError `badRequest` for a size the checkpoint cannot make, `canceled` between two steps after an abort, and whatever the files or the runtime refuse */
 export async function* cogvideox(clip: Clip, listener: Listener, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   const { checkpoint, runtime, width, height } = clip;
@@ -70,121 +70,19 @@ export async function* cogvideox(clip: Clip, listener: Listener, signal: AbortSi
   const vae = await given(() => openVae(runtime, checkpoint.component('vae'), clip.dtype, clip.tiling));
   try {
     const { spatial, temporal } = vae.compression,
-      [h, w] = [height / spatial, width / spatial],
-      F = (clip.numFrames - 1) / temporal + 1,
-      C = config.in_channels,
-      n = clip.referenceImages.length,
-      guided = clip.guidanceScale > 1,
-      B = guided ? 2 : 1;
+      [h, w] = [height / spatial, width / spatial];
     if (h % config.patch_size || w % config.patch_size)
       throw new TaskError(
         'badRequest',
         `${width}x${height} does not fit this checkpoint: width and height must be multiples of ${spatial * config.patch_size}`,
       );
-
-    // 1. text
-    listener.progress('encode', 0, 1 + n);
-    const embeds = await encodePrompts(
-      clip,
-      guided ? [clip.negativePrompt, clip.prompt] : [clip.prompt],
-      config.max_text_seq_length,
-      listener,
-    ); // [B, T, D]
-    stopIf(signal);
-
-    // 2. noise, in this order: references, latents, scheduler
-    const generator = new Generator(clip.seed);
-    const references: Float32Array[] = [];
-    for (const [i, photo] of clip.referenceImages.entries()) {
-      listener.progress('encode', 1 + i, 1 + n);
-      const { mean, logvar } = await vae.encode(photo, [1, 3, 1, height, width]), // [1, C, 1, h, w]
-        noise = clip.given?.references?.[i] ?? generator.randn([1, C, 1, h, w], clip.noiseDtype);
-      references.push(
-        mean.map((m, j) => Math.fround(Math.fround(m + Math.fround(Math.exp(0.5 * logvar[j]!)) * noise[j]!) * vae.scalingFactor)),
-      );
-      stopIf(signal);
-    }
-    listener.progress('encode', 1 + n, 1 + n);
-    listener.encoded?.(embeds.data, references);
-    let latents = clip.given?.latents ?? generator.randn([1, F, C, h, w], clip.noiseDtype); // [1, F, C, h, w]
-
-    // 3. denoise
+    const shape = [1, (clip.numFrames - 1) / temporal + 1, config.in_channels, h, w] as const; // [1, F, C, h, w]
     const scheduler = schedulerOf(clip);
-    const shape = [1, F, C, h, w] as const,
-      frame = C * h * w,
-      middle = Math.floor(F / 2),
-      from = clip.resume?.step ?? 0,
-      N = scheduler.timesteps.length;
-    let frozen = generator;
-    if (clip.resume) {
-      latents = clip.resume.latents.data;
-      frozen = Generator.restore(clip.resume.generator);
-      scheduler.restore(clip.resume.previousSample);
-    }
-    if (from < N) {
-      listener.progress('load', 0, 1);
-      const program = await loadProgram(
-        runtime,
-        checkpoint.component('transformer'),
-        g => ({
-          sample: cogvideoxTransformer3d(
-            g,
-            config,
-            g.input('hidden_states', [B, n + F, C, h, w]),
-            g.input('encoder_hidden_states', [B, embeds.length, embeds.width]),
-            g.input('timestep', [B]),
-          ),
-        }),
-        { dtype: clip.dtype, adapters: clip.adapters },
-      );
-      const text = runtime.tensor('float32', [B, embeds.length, embeds.width], embeds.data);
-      try {
-        const input = new Float32Array(B * (n + F) * frame); // every row begins with the clean references
-        for (let b = 0; b < B; b++) references.forEach((r, i) => input.set(r, (b * (n + F) + i) * frame));
-        listener.progress('denoise', from, N);
-        for (let i = from; i < N; i++) {
-          stopIf(signal);
-          const t = scheduler.timesteps[i]!;
-          for (let b = 0; b < B; b++) input.set(latents, (b * (n + F) + n) * frame);
-          const velocity = await predict(
-            runtime,
-            program,
-            { hidden_states: [[B, n + F, C, h, w], input], timestep: [[B], new Float32Array(B).fill(t)] },
-            text,
-            signal,
-          );
-          const of = (b: number) => velocity.subarray((b * (n + F) + n) * frame, (b + 1) * (n + F) * frame); // the references' outputs are dropped
-          const v = guided
-            ? guide(of(0), of(1), clip.useDynamicCfg ? dynamicGuidance(clip.guidanceScale, N, t) : clip.guidanceScale)
-            : of(0);
-          latents = scheduler.step(i, v, latents, () => frozen.randn(shape, clip.noiseDtype));
-          if (!latents.every(Number.isFinite))
-            throw new TaskError(
-              'failed',
-              `step ${i + 1} gave values that are not numbers: the weights or an adapter are damaged, or ${clip.dtype} is too narrow for them (try --precision float32)`,
-            );
-          listener.progress('denoise', i + 1, N);
-          const now = latents;
-          await listener.step(
-            i + 1,
-            () => ({
-              step: i + 1,
-              seed: clip.seed,
-              latents: { data: now, shape },
-              previousSample: scheduler.state(),
-              generator: frozen.state(),
-            }),
-            () => one(vae, now.subarray(middle * frame, (middle + 1) * frame), [1, C, 1, h, w], clip),
-          );
-          await breathe(); // lets a cancel arrive
-        }
-      } finally {
-        text.release();
-        program.release();
-      }
-    }
+    const latents =
+      clip.resume && clip.resume.step >= scheduler.timesteps.length
+        ? clip.resume.latents.data
+        : await denoise(clip, config, vae, scheduler, shape, listener, signal);
 
-    // 4. decode
     stopIf(signal);
     listener.progress('decode', 0, clip.numFrames);
     let decoded = 0;
@@ -197,6 +95,145 @@ export async function* cogvideox(clip: Clip, listener: Listener, signal: AbortSi
   } finally {
     vae.release();
   }
+}
+
+/** The final latents [1, F, C, h, w] of a clip: text and references encoded, noise drawn, then step after step, from the resumed one on. */
+async function denoise(
+  clip: Clip,
+  config: TransformerConfig,
+  vae: Vae,
+  scheduler: Scheduler,
+  shape: readonly [number, number, number, number, number],
+  listener: Listener,
+  signal: AbortSignal,
+): Promise<Float32Array> {
+  const { checkpoint, runtime, width, height } = clip,
+    [, F, C, h, w] = shape,
+    n = clip.referenceImages.length,
+    guided = clip.guidanceScale > 1,
+    B = guided ? 2 : 1;
+
+  // 1. text
+  listener.progress('encode', 0, 1 + n);
+  const embeds = await encodePrompts(
+    clip,
+    guided ? [clip.negativePrompt, clip.prompt] : [clip.prompt],
+    config.max_text_seq_length,
+    listener,
+  ); // [B, T, D]
+  stopIf(signal);
+
+  // 2. noise, in this order: references, latents, scheduler
+  const generator = new Generator(clip.seed);
+  const references: Float32Array[] = [];
+  for (const [i, photo] of clip.referenceImages.entries()) {
+    listener.progress('encode', 1 + i, 1 + n);
+    const { mean, logvar } = await vae.encode(photo, [1, 3, 1, height, width]), // [1, C, 1, h, w]
+      noise = clip.given?.references?.[i] ?? generator.randn([1, C, 1, h, w], clip.noiseDtype);
+    references.push(
+      mean.map((m, j) => Math.fround(Math.fround(m + Math.fround(Math.exp(0.5 * logvar[j]!)) * noise[j]!) * vae.scalingFactor)),
+    );
+    stopIf(signal);
+  }
+  listener.progress('encode', 1 + n, 1 + n);
+  listener.encoded?.(embeds.data, references);
+  let latents = clip.given?.latents ?? generator.randn(shape, clip.noiseDtype); // [1, F, C, h, w]
+
+  // 3. denoise
+  const frame = C * h * w,
+    middle = Math.floor(F / 2),
+    from = clip.resume?.step ?? 0,
+    N = scheduler.timesteps.length;
+  let frozen = generator;
+  if (clip.resume) {
+    latents = clip.resume.latents.data;
+    frozen = Generator.restore(clip.resume.generator);
+    scheduler.restore(clip.resume.previousSample);
+  }
+  listener.progress('load', 0, 1);
+  const program = await loadProgram(
+    runtime,
+    checkpoint.component('transformer'),
+    g => ({
+      sample: cogvideoxTransformer3d(
+        g,
+        config,
+        g.input('hidden_states', [B, n + F, C, h, w]),
+        g.input('encoder_hidden_states', [B, embeds.length, embeds.width]),
+        g.input('timestep', [B]),
+      ),
+    }),
+    { dtype: clip.dtype, adapters: clip.adapters },
+  );
+  const text = runtime.tensor('float32', [B, embeds.length, embeds.width], embeds.data);
+  try {
+    const input = new Float32Array(B * (n + F) * frame); // every row begins with the clean references
+    for (let b = 0; b < B; b++) references.forEach((r, i) => input.set(r, (b * (n + F) + i) * frame));
+    listener.progress('denoise', from, N);
+    for (let i = from; i < N; i++) {
+      stopIf(signal);
+      const t = scheduler.timesteps[i]!;
+      for (let b = 0; b < B; b++) input.set(latents, (b * (n + F) + n) * frame);
+      const velocity = await predict(
+        runtime,
+        program,
+        { hidden_states: [[B, n + F, C, h, w], input], timestep: [[B], new Float32Array(B).fill(t)] },
+        text,
+        signal,
+      );
+      const of = (b: number) => velocity.subarray((b * (n + F) + n) * frame, (b + 1) * (n + F) * frame); // the references' outputs are dropped
+      const v = guided ? guide(of(0), of(1), clip.useDynamicCfg ? dynamicGuidance(clip.guidanceScale, N, t) : clip.guidanceScale) : of(0);
+      latents = scheduler.step(i, v, latents, () => frozen.randn(shape, clip.noiseDtype));
+      if (!latents.every(Number.isFinite))
+        throw new TaskError(
+          'failed',
+          `step ${i + 1} gave values that are not numbers: the weights or an adapter are damaged, or ${clip.dtype} is too narrow for them (try --precision float32)`,
+        );
+      listener.progress('denoise', i + 1, N);
+      const now = latents;
+      await listener.step(
+        i + 1,
+        () => ({
+          step: i + 1,
+          seed: clip.seed,
+          latents: { data: now, shape },
+          previousSample: scheduler.state(),
+          generator: frozen.state(),
+        }),
+        () => one(vae, now.subarray(middle * frame, (middle + 1) * frame), [1, C, 1, h, w], clip),
+      );
+      await breathe(); // lets a cancel arrive
+    }
+  } finally {
+    text.release();
+    program.release();
+  }
+  return latents;
+}
+
+/** Holds a checkpoint's configurations, names and shapes against what its models want, and opens its tokenizer. Reads no weight and needs no device.
+ * @throws TaskError `badFile` in one sentence */
+export async function checkParts(checkpoint: Checkpoint): Promise<void> {
+  await given(async () => {
+    const transformer = checkpoint.component('transformer'),
+      config = parseTransformerConfig(transformer.config),
+      { patch_size: p, in_channels: C, max_text_seq_length: length } = config;
+    await bindProgram(transformer, g => ({
+      sample: cogvideoxTransformer3d(
+        g,
+        config,
+        g.input('hidden_states', [1, 1, C, p, p]),
+        g.input('encoder_hidden_states', [1, length, config.text_embed_dim]),
+        g.input('timestep', [1]),
+      ),
+    }));
+    await checkVae(checkpoint.component('vae'));
+    const text = checkpoint.component('text_encoder'),
+      t5 = parseT5Config(text.config);
+    await bindProgram(text, g => ({ last_hidden_state: t5Encoder(g, t5, g.input('input_ids', [1, length], 'int64')) }));
+    openSentencePiece(readSmall(checkpoint.tokenizerFile()));
+    for (const scheduler of [cogvideoxDdim, cogvideoxDpm]) scheduler(checkpoint.scheduler().config, 2);
+  });
 }
 
 const stopIf = (signal: AbortSignal) => {

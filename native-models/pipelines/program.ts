@@ -31,22 +31,32 @@ function storedDtype(t: StoredTensor): DType {
   return dtype;
 }
 
+type Write = (g: Graph) => Record<string, Value>;
+
+/** Writes a model and finds each of its weights in its component, by name and shape.
+ * @throws TaskError `badFile` with the names that are missing, left over or of another shape */
+export async function bindProgram(component: Component, write: Write, elsewhere?: Inside['elsewhere']) {
+  const g = new Graph();
+  const outputs = write(g);
+  const wanted = reachable(g, Object.values(outputs)).flatMap(n => (n.op === 'initializer' ? n.outputs : []));
+  const found = await given(() => bind(wanted, component, elsewhere ? [...component.tensors.keys()].filter(elsewhere) : []));
+  return { g, outputs, found };
+}
+
 /** Writes a model, binds it to its checkpoint and loads it.
  * @param write the model: its inputs and outputs are the program's
  * @throws if a name or shape of model and checkpoint differ, if an adapter is for another model, or if the runtime refuses */
 export async function loadProgram(
   runtime: Runtime,
   component: Component,
-  write: (g: Graph) => Record<string, Value>,
+  write: Write,
   { dtype, adapters = [], elsewhere, between, frugal = false }: Inside,
 ): Promise<Program> {
   const row = devices[runtime.device as Device];
-  const plain = new Graph();
-  const outputs = write(plain);
-  const wanted = reachable(plain, Object.values(outputs)).flatMap(n => (n.op === 'initializer' ? n.outputs : []));
-  const found = new Map(await given(() => bind(wanted, component, elsewhere ? [...component.tensors.keys()].filter(elsewhere) : [])));
+  const bound = await bindProgram(component, write, elsewhere);
+  const found = new Map(bound.found);
 
-  let now = { g: plain, outputs };
+  let now: { g: Graph; outputs: Record<string, Value> } = bound;
   if (adapters.length) {
     const named = adapters.map((adapter, i) => {
       const modules = [...adapter.modules].map(([path, { A, B, rank, alpha }]) => {

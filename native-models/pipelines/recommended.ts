@@ -14,6 +14,7 @@ const file = z.object({
     .string()
     .refine(path => !isAbsolute(path) && !relative('.', path).startsWith('..'), 'the adapter must lie inside the folder')
     .optional(),
+  several_subjects: z.boolean().optional(),
 });
 
 export interface Recommended {
@@ -26,6 +27,8 @@ export interface Recommended {
   readonly scheduler: 'ddim' | 'dpm';
   /** Absolute path. */
   readonly adapter: string | undefined;
+  /** It has been trained to keep two subjects apart in one clip. */
+  readonly severalSubjects: boolean;
 }
 
 /** The settings a checkpoint is made for. Where it says nothing: 50 steps, guidance 6, 8 frames a second, the scheduler of its own configuration (diffusers pipeline_cogvideox.py).
@@ -36,7 +39,7 @@ export function recommendations(checkpoint: Checkpoint): Recommended {
   const read = file.safeParse(existsSync(path) ? readObject(path) : {});
   if (!read.success)
     throw new Error(`${path} is not understood: ${read.error.issues.map(i => `${i.path.join('.')}: ${i.message}`).join('; ')}`);
-  const { num_inference_steps = 50, guidance_scale = 6, fps = 8, adapter } = read.data;
+  const { num_inference_steps = 50, guidance_scale = 6, fps = 8, adapter, several_subjects = false } = read.data;
   return {
     width: transformer.sample_width * 8,
     height: transformer.sample_height * 8,
@@ -46,5 +49,6 @@ export function recommendations(checkpoint: Checkpoint): Recommended {
     guidanceScale: guidance_scale,
     scheduler: checkpoint.scheduler().className === 'CogVideoXDPMScheduler' ? 'dpm' : 'ddim',
     adapter: adapter && join(checkpoint.dir, adapter),
+    severalSubjects: several_subjects,
   };
 }

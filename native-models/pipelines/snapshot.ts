@@ -1,9 +1,9 @@
 /** @file The state of a running clip, kept beside its output: what resumes it, and the lock that keeps a second run away. */
 import { createHash, randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { readBytes, readSafetensors, readTensor, writeSafetensors } from '../weights/safetensors.ts';
-import { TaskError } from '../tasks.ts';
+import { readBytes, readSafetensors, readTensor, syncFolder, writeSafetensors } from '../weights/safetensors.ts';
+import { asFailure, TaskError } from '../tasks.ts';
 
 /** A hidden file that belongs to `out`; a long name is hashed, so that this one stays within 255 bytes. */
 function beside(out: string, what: string): string {
@@ -52,10 +52,15 @@ function digest(key: string, { step, seed, latents, previousSample, generator }:
   return hash.digest('hex');
 }
 
-/** The snapshot kept beside `out` if it belongs to `key` and, where a seed is asked for, to that seed. Anything else there, a damaged file included, is no snapshot. */
-export function readSnapshot(out: string, key: string, seed: number | null): Snapshot | undefined {
+/** The snapshot beside `out` if it belongs to `key` and, where a seed is asked for, to that seed. Anything else there, a damaged file included, is no snapshot.
+ * @throws the system's error if the disk cannot be read for now: what has been computed is not thrown away for that */
+export const readSnapshot = (out: string, key: string, seed: number | null): Snapshot | undefined =>
+  readKept(beside(out, 'snapshot'), key, seed);
+
+/** As `readSnapshot`, from the file that `keepSnapshot` made. */
+export function readKept(file: string, key: string, seed: number | null): Snapshot | undefined {
   try {
-    const { metadata, tensors } = readSafetensors(beside(out, 'snapshot'), 1 << 20);
+    const { metadata, tensors } = readSafetensors(file, 1 << 20);
     if (metadata.get('key') !== key || (seed !== null && metadata.get('seed') !== String(seed))) return undefined;
     const latents = tensors.get('latents'),
       generator = tensors.get('generator'),
@@ -69,7 +74,8 @@ export function readSnapshot(out: string, key: string, seed: number | null): Sna
       generator: readBytes(generator),
     };
     return metadata.get('sha256') === digest(key, found) && found.latents.data.every(Number.isFinite) ? found : undefined;
-  } catch {
+  } catch (e) {
+    if (asFailure(e).code === 'disk') throw e;
     return undefined;
   }
 }
@@ -86,6 +92,22 @@ export function writeSnapshot(out: string, key: string, s: Snapshot): void {
     ],
     { key, seed: String(s.seed), step: String(s.step), sha256: digest(key, s) },
   );
+}
+
+/** Moves the snapshot beside `out` to `file`, where an older one is replaced; on the disk when this returns.
+ * @throws the system's error: the folder is not there, or on another file system */
+export function keepSnapshot(out: string, file: string): void {
+  renameSync(beside(out, 'snapshot'), file);
+  syncFolder(dirname(file));
+}
+
+/** Checks, before hours of work, that `keepSnapshot` can do what it will be asked for.
+ * @throws TaskError `badRequest` if `file` is in no folder or on another file system than `out` */
+export function checkKeep(out: string, file: string): void {
+  const [from, to] = [dirname(out), dirname(file)].map(folder => statSync(folder, { throwIfNoEntry: false }));
+  if (!to?.isDirectory()) throw new TaskError('badRequest', `the latents cannot be kept: there is no folder ${dirname(file)}`);
+  if (from && from.dev !== to.dev)
+    throw new TaskError('badRequest', `the latents cannot be kept: ${dirname(file)} is on another disk than ${dirname(out)}`);
 }
 
 export function removeSnapshot(out: string): void {
@@ -113,6 +135,9 @@ function alive(pid: number, started: string): boolean {
   return now === started || now === ''; // another user's process may be hidden: it is there, and that is all one can know
 }
 
+/** The lock files of this process that are in use: one that is left when its run has ended could not be removed. */
+const held = new Set<string>();
+
 /** Keeps other runs away from `out` until the returned function is called. Waits a while for a run that may be about to end, such as the engine of a command killed a moment ago.
  *
  * Each run lays a file of its own, named after its process, beside `out` and then looks who else did. Who sees no other run has the lock; who does takes its own file away and tries again after a
@@ -129,23 +154,32 @@ export async function lockOutput(out: string, patience = 6000): Promise<() => vo
       const [, pid, started] =
         name.startsWith(prefix) && name !== mine ? (/^([1-9]\d*)-(\d*)-[0-9a-f]{8}\.lock$/.exec(name.slice(prefix.length)) ?? []) : [];
       if (pid === undefined) continue;
-      if (alive(Number(pid), started!)) return Number(pid);
+      if (Number(pid) === process.pid ? held.has(join(folder, name)) : alive(Number(pid), started!)) return Number(pid);
       rmSync(join(folder, name), { force: true });
     }
     return undefined;
+  };
+  const drop = () => {
+    held.delete(join(folder, mine));
+    try {
+      rmSync(join(folder, mine), { force: true });
+    } catch {
+      // a file that cannot be removed just now must not spoil a clip that is done: this process knows that it is free, others will when it has ended
+    }
   };
   for (;;) {
     let holder = other();
     if (holder === undefined) {
       try {
+        held.add(join(folder, mine));
         writeFileSync(join(folder, mine), '');
         holder = other();
-        if (holder === undefined) return () => rmSync(join(folder, mine), { force: true });
+        if (holder === undefined) return drop;
       } catch (e) {
-        rmSync(join(folder, mine), { force: true });
+        drop();
         throw e;
       }
-      rmSync(join(folder, mine), { force: true });
+      drop();
     }
     if (performance.now() > until)
       throw new TaskError(

@@ -15,7 +15,7 @@ import {
 } from '../models/autoencoder-kl-cogvideox.ts';
 import type { Program, Runtime, Tensor } from '../runtime/runtime.ts';
 import type { Component } from '../weights/checkpoint.ts';
-import { loadProgram } from './program.ts';
+import { bindProgram, loadProgram } from './program.ts';
 
 /** [B, C, T, H, W] */
 export type Shape5 = readonly [number, number, number, number, number];
@@ -222,10 +222,9 @@ class Programs {
     this.#family = family;
     const known = this.#held.get(key);
     if (known) return known;
-    const other = kind === 'encode' ? 'decoder.' : 'encoder.';
     const program = await loadProgram(this.runtime, this.#component, g => vaeChunk(g, this.#config, kind, first, shape), {
       dtype: this.#dtype,
-      elsewhere: name => name.startsWith(other),
+      elsewhere: elsewhere(kind),
       between: name => name.endsWith(cacheInput('')),
       frugal: true,
     });
@@ -236,6 +235,17 @@ class Programs {
     for (const p of this.#held.values()) p.release();
     this.#held.clear();
   }
+}
+
+/** The tensors of the other direction. */
+const elsewhere = (kind: Direction['kind']) => (name: string) => name.startsWith(kind === 'encode' ? 'decoder.' : 'encoder.');
+
+/** Finds every weight that both directions want. @throws in one sentence: a config that is not computed here, names or shapes that do not fit it */
+export async function checkVae(component: Component): Promise<void> {
+  const config = parseVaeConfig(component.config),
+    ratio = spatialRatio(config);
+  await bindProgram(component, g => vaeChunk(g, config, 'encode', true, [1, config.in_channels, 1, ratio, ratio]), elsewhere('encode'));
+  await bindProgram(component, g => vaeChunk(g, config, 'decode', true, [1, config.latent_channels, 1, 1, 1]), elsewhere('decode'));
 }
 
 /** A chunk program's graph: input `chunk` and, but for the first, the caches; outputs `out` and the caches for the next. */

@@ -303,6 +303,7 @@ export async function openCApi({ library, threads, cuda }: CApiOptions): Promise
       programs.add(program);
       return program;
     },
+    ...(cuda && { inUse: cudaInUse(koffi, cuda.id) }),
     release() {
       ending = true;
       for (const t of tensors) t.release();
@@ -395,6 +396,47 @@ function cudaCopy(koffi: typeof Koffi): (to: Numbers, from: Pointer) => void {
     const code = memcpy(to, from, to.byteLength, 2); // 2: device to host
     if (code) throw new DeviceError('other', `a tensor could not be read back from the GPU: CUDA error ${code}`);
   };
+}
+
+/** What this process holds on the GPU, its context included, as NVML tells it; where that does not say (Windows, some containers), what all processes have taken from now on. */
+function cudaInUse(koffi: typeof Koffi, id: number): () => number {
+  const info = load(koffi, cudart).func('int cudaMemGetInfo(_Out_ size_t *, _Out_ size_t *)') as unknown as (...args: unknown[]) => number;
+  const taken = () => {
+    const [free, total]: [number | bigint][] = [[0], [0]];
+    info(free, total);
+    return Number(total![0]) - Number(free![0]);
+  };
+  const before = taken(),
+    own = nvmlOwn(koffi, id);
+  return own?.() === undefined ? () => taken() - before : () => own() ?? 0;
+}
+/** The bytes of this process by the driver's own books; what it returns is undefined where those do not name it. */
+function nvmlOwn(koffi: typeof Koffi, id: number): (() => number | undefined) | undefined {
+  const entry = 24, // nvmlProcessInfo_t: pid at 0, bytes at 8
+    most = 256;
+  try {
+    const nvml = load(koffi, windows ? 'nvml.dll' : 'libnvidia-ml.so.1');
+    const call = (lib: typeof nvml, signature: string) => lib.func(signature) as unknown as (...args: unknown[]) => number;
+    const list = call(nvml, 'int nvmlDeviceGetComputeRunningProcesses_v3(void *, _Inout_ uint32_t *, void *)');
+    const bus = Buffer.alloc(32),
+      device: [Pointer] = [null];
+    if (
+      call(load(koffi, cudart), 'int cudaDeviceGetPCIBusId(void *, int, int)')(bus, bus.length, id) ||
+      call(nvml, 'int nvmlInit_v2()')() ||
+      call(nvml, 'int nvmlDeviceGetHandleByPciBusId_v2(void *, _Out_ void **)')(bus, device)
+    )
+      return undefined;
+    return () => {
+      const rows = Buffer.alloc(most * entry),
+        count: [number] = [most];
+      if (list(device[0], count, rows)) return undefined;
+      for (let at = 0; at < count[0] * entry; at += entry)
+        if (rows.readUInt32LE(at) === process.pid && rows.readInt32LE(at + 12) !== -1) return Number(rows.readBigUInt64LE(at + 8));
+      return undefined;
+    };
+  } catch {
+    return undefined; // not there, or too old
+  }
 }
 
 export const windows = process.platform === 'win32';

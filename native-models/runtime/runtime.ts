@@ -44,6 +44,8 @@ export interface Runtime {
   tensor(dtype: DType, shape: readonly number[], data: Numbers): Tensor;
   /** The program of ONNX bytes. @throws DeviceError */
   load(bytes: Uint8Array, options?: LoadOptions): Promise<Program>;
+  /** Bytes of the device's own memory that this process holds, what the device needs for itself included; absent where it has none of its own. */
+  inUse?(): number;
   /** Frees every program and tensor that is left. */
   release(): void;
 }
@@ -63,7 +65,7 @@ export function explain(program: string, device: string, cause: unknown): Device
   const said = cause instanceof Error ? cause.message : String(cause);
   const rows: readonly [RegExp, DeviceError['reason'], string][] = [
     [
-      /out of memory|failed to allocate memory|bad_alloc|bad allocation|CUDA failure 2\b|CUBLAS_STATUS_ALLOC_FAILED|available memory of/i,
+      /out of memory|failed to allocate memory|bad_alloc|bad allocation|CUDA failure 2\b|CU(?:BLAS|DNN)_STATUS_(?:ALLOC_FAILED|NOT_INITIALIZED)|available memory of/i,
       'outOfMemory',
       `${device} has no memory left; close what else uses it, or ask for a smaller picture, fewer frames or a 16-bit precision`,
     ],
@@ -81,6 +83,8 @@ export function explain(program: string, device: string, cause: unknown): Device
   const known = rows.find(([pattern]) => pattern.test(said));
   const first = said
     .replace(/^Error: /, '')
+    .replaceAll(/\S+\.(?:cc|cu|cuh|h):\d+ [^()]*\([^()]*\)(?: const)?(?: \[with [^\]]*\])? /g, '') // where in ONNX Runtime's source
+    .replaceAll(/ ; (?:GPU|hostname|file|line)=\S*/g, '')
     .replace(/\s+/g, ' ')
     .slice(0, 400);
   return new DeviceError(known?.[1] ?? 'other', `${program}: ${known ? `${known[2]} (${first})` : `ONNX Runtime: ${first}`}`, cause);

@@ -327,15 +327,23 @@ const hashes = new Map<string, Promise<string>>();
 /**
  * SHA-256 of content, in hex: of one file's bytes; of a component's config.json and weights; or of all that a checkpoint computes with (components,
  * scheduler, tokenizer). Names and places of files do not count. Streaming; a file is hashed once in a process as long as its size and time of change stay.
+ * @param onBytes called with how many more bytes are done, piece by piece; all at once for a file whose hash is known
  */
-export async function identity(of: string | Pick<Component, 'dir' | 'files'> | Checkpoint, signal?: AbortSignal): Promise<string> {
+export async function identity(
+  of: string | Pick<Component, 'dir' | 'files'> | Checkpoint,
+  signal?: AbortSignal,
+  onBytes?: (more: number) => void,
+): Promise<string> {
   if (typeof of === 'string') {
     const path = realpathSync(of);
     const { dev, ino, size, mtimeNs } = statSync(path, { bigint: true });
     const key = [path, dev, ino, size, mtimeNs].join(' ');
     const before = hashes.get(key);
-    if (before) return before;
-    const hashing = hashFile(path, signal);
+    if (before) {
+      onBytes?.(Number(size));
+      return before;
+    }
+    const hashing = hashFile(path, signal, onBytes);
     hashes.set(key, hashing);
     hashing.catch(() => hashes.delete(key));
     return hashing;
@@ -345,12 +353,26 @@ export async function identity(of: string | Pick<Component, 'dir' | 'files'> | C
       ? [join(of.dir, 'config.json'), ...of.files]
       : [...['transformer', 'vae', 'text_encoder'].map(name => of.component(name)), of.scheduler().file, of.tokenizerFile()];
   const all = createHash('sha256');
-  for (const part of parts) all.update(await identity(part, signal));
+  for (const part of parts) all.update(await identity(part, signal, onBytes));
   return all.digest('hex');
 }
 
-async function hashFile(path: string, signal?: AbortSignal): Promise<string> {
+/** The files whose content `identity` of a checkpoint takes in, links resolved. */
+export function filesOf(checkpoint: Checkpoint): string[] {
+  const components = ['transformer', 'vae', 'text_encoder'].map(name => checkpoint.component(name));
+  const paths = [
+    ...components.flatMap(c => [join(c.dir, 'config.json'), ...c.files]),
+    checkpoint.scheduler().file,
+    checkpoint.tokenizerFile(),
+  ];
+  return paths.map(path => realpathSync(path));
+}
+
+async function hashFile(path: string, signal?: AbortSignal, onBytes?: (more: number) => void): Promise<string> {
   const hash = createHash('sha256');
-  for await (const piece of createReadStream(path, { highWaterMark: 2 ** 20, ...(signal && { signal }) })) hash.update(piece as Buffer);
+  for await (const piece of createReadStream(path, { highWaterMark: 2 ** 20, ...(signal && { signal }) })) {
+    hash.update(piece as Buffer);
+    onBytes?.((piece as Buffer).length);
+  }
   return hash.digest('hex');
 }

@@ -33,6 +33,10 @@ export interface Adapter {
   readonly scale: number;
   /** By module path as in the transformer's checkpoint (`transformer_blocks.0.attn1.to_q`). */
   readonly modules: ReadonlyMap<string, AdapterModule>;
+  /** The class of the model it was trained on (PEFT's auto_mapping), where its description says so. */
+  readonly trainedOn: string | undefined;
+  /** adapter_config.json beside it, if its alpha was read from there. */
+  readonly description: string | undefined;
   /** What was assumed, one sentence each, to be printed. */
   readonly notices: readonly string[];
 }
@@ -85,6 +89,9 @@ interface Declared {
   readonly ranks: ReadonlyMap<string, number>;
   /** Scaled by alpha / sqrt(rank). */
   readonly rslora: boolean;
+  readonly trainedOn: string | undefined;
+  /** Where it stands, if not in the file itself. */
+  readonly description?: string;
 }
 
 /**
@@ -144,7 +151,7 @@ export function readAdapter(fileOrFolder: string, options: { readonly scale?: nu
     );
   const scale = options.scale ?? 1;
   if (!Number.isFinite(scale)) refuse(`the scale ${scale} is not a number that can be used`);
-  return { file: file.file, scale, modules, notices };
+  return { file: file.file, scale, modules, trainedOn: declared?.trainedOn, description: declared?.description, notices };
 }
 
 /** The file itself, or the one adapter of a folder. */
@@ -203,7 +210,8 @@ function declarations(file: SafetensorsFile, path: string, refuse: Refuse): Decl
     return declared(Object.fromEntries(entries), 'its lora_adapter_metadata', refuse);
   }
   const beside = join(dirname(path), 'adapter_config.json');
-  return statSync(beside, { throwIfNoEntry: false })?.isFile() ? declared(readObject(beside), 'adapter_config.json', refuse) : undefined;
+  if (!statSync(beside, { throwIfNoEntry: false })?.isFile()) return undefined;
+  return { ...declared(readObject(beside), 'adapter_config.json', refuse), description: beside };
 }
 
 /** Checks a PEFT LoraConfig. */
@@ -220,12 +228,14 @@ function declared(config: Readonly<Record<string, unknown>>, where: string, refu
     return new Map(Object.entries(value).map(([module, v]) => [module, number(v, `${key} of ${printable(module)}`)]));
   };
   if (config['use_dora'] === true) refuse(`${where} calls it a DoRA, which is not supported; train it as a plain LoRA`);
+  const model = (config['auto_mapping'] as Partial<Record<string, unknown>> | null | undefined)?.['base_model_class'];
   return {
     alpha: optional('lora_alpha'),
     rank: optional('r'),
     alphas: pattern('alpha_pattern'),
     ranks: pattern('rank_pattern'),
     rslora: config['use_rslora'] === true,
+    trainedOn: typeof model === 'string' ? printable(model, 100) : undefined,
   };
 }
 
@@ -285,12 +295,15 @@ export function checkAdapter(adapter: Adapter, tensors: ReadonlyMap<string, { re
       throw new Error(
         `${adapter.file} was made for another model: ${shown} is [${weight.shape.join(',')}] here, its A [${A.shape.join(',')}] and B [${B.shape.join(',')}].`,
       );
-    for (const tensor of [A, B])
-      if (!isFiniteTensor(tensor))
-        throw new Error(
-          `${adapter.file} is damaged or its training failed: "${printable(tensor.name)}" holds values that are not numbers.`,
-        );
   }
+  for (const module of adapter.modules.values()) checkValues(adapter.file, module);
+}
+
+/** Reads a module's values. @throws one sentence if some are not numbers */
+export function checkValues(file: string, { A, B }: AdapterModule): void {
+  for (const tensor of [A, B])
+    if (!isFiniteTensor(tensor))
+      throw new Error(`${file} is damaged or its training failed: "${printable(tensor.name)}" holds values that are not numbers.`);
 }
 
 /** What a safetensors file or a component's folder is, as plain values to print: text from the file is escaped and cut; what cannot be used says why under `problem`. */

@@ -162,7 +162,7 @@ const family = (mark: string, pid: number | undefined) => {
 const ends: readonly (readonly [string, NodeJS.Signals, ('command' | 'engine' | 'ffmpeg')[], number, RegExp | undefined])[] = [
   ['a terminal that closes', 'SIGHUP', ['command', 'engine'], 130, undefined],
   ['a polite end of all', 'SIGTERM', ['command', 'engine'], 130, undefined],
-  ['a polite end of the engine', 'SIGTERM', ['engine'], 130, undefined],
+  ['a polite end of the engine', 'SIGTERM', ['engine'], 1, /the engine stopped unexpectedly \(SIGTERM\): run the same command again/],
   ['ffmpeg killed while painting', 'SIGKILL', ['ffmpeg'], 1, /ffmpeg was stopped by SIGKILL.*run it again/],
   ['the engine killed', 'SIGKILL', ['engine'], 1, /the engine was killed, perhaps because memory ran short: run the same command again/],
 ];

@@ -7,7 +7,10 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import {
+  checkKeep,
+  keepSnapshot,
   lockOutput,
+  readKept,
   readSnapshot,
   removeSnapshot,
   requestKey,
@@ -85,6 +88,22 @@ for (const previous of [false, true])
     removeSnapshot(out);
     assert.deepEqual(listing(), []);
   });
+
+test('kept elsewhere: moved, an older one replaced, read as it was', () => {
+  const kept = join(folder, 'kept.safetensors'),
+    written = snapshot(true);
+  writeFileSync(kept, 'older');
+  checkKeep(out, kept);
+  writeSnapshot(out, key, written);
+  keepSnapshot(out, kept);
+  assert.deepEqual(listing(), ['kept.safetensors']);
+  assert.deepEqual(readKept(kept, key, 7), written);
+  assert.equal(readKept(kept, requestKey({}), 7), undefined);
+  assert.equal(readKept(join(folder, 'nothing'), key, 7), undefined);
+  rmSync(kept);
+  assert.throws(() => checkKeep(out, join(folder, 'nowhere/kept')), { code: 'badRequest' });
+  assert.throws(() => keepSnapshot(out, kept), { code: 'ENOENT' });
+});
 
 test('another request, another seed, nothing there', () => {
   assert.equal(readSnapshot(out, key, null), undefined);
@@ -174,6 +193,15 @@ test('one at a time, in one process too; free again afterwards', async () => {
   const waiting = lockOutput(out, 5000);
   setTimeout(unlock, 200);
   (await waiting)();
+  assert.deepEqual(listing(), []);
+});
+
+test('a lock of this process that could not be removed holds nobody up', async () => {
+  const unlock = await lockOutput(out, 0),
+    [name] = listing();
+  unlock();
+  writeFileSync(join(folder, name!), '');
+  (await lockOutput(out, 0))();
   assert.deepEqual(listing(), []);
 });
 

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { MediaError } from '../../electron/media/error.ts';
 import { DeviceError } from '../../native-models/runtime/runtime.ts';
 import {
   asFailure,
@@ -19,7 +20,8 @@ import {
 const order: GenerateOrder = {
   task: 'generate',
   checkpoint: '/checkpoint',
-  adapters: [{ file: '/a.safetensors', scale: 0.5 }],
+  checkpointSha256: null,
+  adapters: [{ file: '/a.safetensors', scale: 0.5, sha256: '0a'.repeat(32) }],
   referenceImages: ['/photo.png'],
   fit: 'contain',
   prompt: '',
@@ -40,6 +42,8 @@ const order: GenerateOrder = {
   previewSeconds: 10,
   threads: null,
   out: '/clip.mp4',
+  keepLatents: null,
+  note: null,
 };
 const complaint = (change: object): string => {
   const parsed = generateOrder.safeParse({ ...order, ...change });
@@ -49,6 +53,8 @@ const complaint = (change: object): string => {
 test('a whole order passes, also through JSON', () => {
   assert.deepEqual(generateOrder.parse(JSON.parse(JSON.stringify(order))), order);
   assert.deepEqual(engineRequest.parse({ type: 'start', order }), { type: 'start', order });
+  const verify = { type: 'start', order: { task: 'verify', path: '/checkpoint' } };
+  assert.deepEqual(engineRequest.parse(verify), verify);
 });
 
 const nearest: readonly (readonly [object, string])[] = [
@@ -98,10 +104,16 @@ for (const [field, good, bad] of ranges)
 
 test('lists, texts and what nobody asked for', () => {
   assert.match(complaint({ referenceImages: Array.from({ length: 9 }, () => '/a') }), /at most 8 reference photos/);
-  assert.match(complaint({ adapters: Array.from({ length: 17 }, () => ({ file: '/a', scale: 1 })) }), /at most 16 adapters/);
-  assert.match(complaint({ adapters: [{ file: '/a', scale: 101 }] }), /the adapter scale 101 is not a number from -100 to 100/);
+  assert.match(complaint({ adapters: Array.from({ length: 17 }, () => ({ file: '/a', scale: 1, sha256: null })) }), /at most 16 adapters/);
+  assert.match(
+    complaint({ adapters: [{ file: '/a', scale: 101, sha256: null }] }),
+    /the adapter scale 101 is not a number from -100 to 100/,
+  );
   assert.match(complaint({ prompt: 'x'.repeat(20_001) }), /the prompt is longer than 20000 characters/);
   assert.notEqual(complaint({ colour: 'red' }), '');
+  assert.equal(complaint({ checkpointSha256: 'c0'.repeat(32), keepLatents: '/latents.safetensors' }), '');
+  assert.match(complaint({ checkpointSha256: 'C0'.repeat(32) }), /a SHA-256 is 64 hexadecimal digits/);
+  assert.match(complaint({ adapters: [{ file: '/a', scale: 1, sha256: '' }] }), /a SHA-256 is 64 hexadecimal digits/);
 });
 
 /** What the system really throws. */
@@ -125,7 +137,11 @@ test('errors as failures', () => {
   is(new TaskError('busy', 'another run'), 'busy', /^another run$/);
   is(errno('ENOSPC'), 'noSpace', /^the disk is full: free some space.*\(ENOSPC/);
   is(errno('EDQUOT'), 'noSpace', /share of this disk/);
-  is(errno('EROFS'), 'failed', /can only be read: choose another --out/);
+  is(errno('EROFS'), 'disk', /can only be read: choose another --out/);
+  is(errno('EIO'), 'disk', /^the disk reports an error.*\(EIO/);
+  is(errno('EMFILE'), 'disk', /too many files are open: close some programs/);
+  is(errno('ENFILE'), 'disk', /too many files are open on this machine/);
+  is(errno('ENOMEM'), 'outOfMemory', /not enough memory/);
   is(errno('EACCES'), 'failed', /no permission/);
   is(
     thrown(() => readFileSync('/nowhere/at/all')),
@@ -143,6 +159,22 @@ test('errors as failures', () => {
     new Error('cannot write clip.mp4: the disk is full.', { cause: errno('ENOSPC') }),
     'noSpace',
     /^cannot write clip\.mp4: the disk is full\.$/,
+  );
+  is(
+    new DeviceError('weights', 'the transformer: its weights cannot be read (errcode = 24 - Too many open files)'),
+    'disk',
+    /^too many files are open: close some programs.*\(the transformer: its weights cannot be read/,
+  );
+  is(
+    new DeviceError('other', 'the transformer: ONNX Runtime: Exception', new Error('Exception during initialization SystemError : 24')),
+    'disk',
+    /^too many files are open/,
+  );
+  is(new Error('libvips: write error, No space left on device'), 'noSpace', /^the disk is full.*No space left/);
+  is(
+    new MediaError('cannot write a.mp4: ffmpeg was stopped by SIGKILL.', { reason: 'encoderDied' }),
+    'encoderDied',
+    /^cannot write a\.mp4/,
   );
   is(new DOMException('stop', 'AbortError'), 'canceled', /^canceled$/);
   is(new DeviceError('outOfMemory', 'cuda has no memory left'), 'outOfMemory', /^cuda has no memory left$/);
