@@ -2,13 +2,20 @@
 import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { crc32, deflateSync } from 'node:zlib';
 import sharp from 'sharp';
-import { contactSheet, photoHash, previewJpeg, readPhoto } from '../../electron/media/photo.ts';
+import {
+  checkMask,
+  contactSheet,
+  filmStrip,
+  photoThumbnail,
+  prepareReference,
+  previewJpeg,
+  readPhoto,
+} from '../../electron/media/photo.ts';
 
 let folder: string;
 before(async () => {
@@ -292,12 +299,6 @@ describe('refused', () => {
   });
 });
 
-test('photoHash is SHA-256 of the bytes', async () => {
-  await writeFile(at('h.bin'), pixels(300, 300));
-  assert.equal(await photoHash(at('h.bin')), createHash('sha256').update(pixels(300, 300)).digest('hex'));
-  await assert.rejects(photoHash(at('nothing')), sentence(/no such file/));
-});
-
 test('previews are small JPEGs, a contact sheet shows frames in order', async () => {
   const small = await previewJpeg(pixels(128, 96), 128, 96);
   assert.deepEqual((({ width, height, format }) => ({ width, height, format }))(await sharp(small).metadata()), {
@@ -315,4 +316,135 @@ test('previews are small JPEGs, a contact sheet shows frames in order', async ()
   const seen = [0, 1, 2, 3, 4, 5].map(i => sheet.data[((Math.floor(i / 3) * 20 + 8) * sheet.info.width + (i % 3) * 36 + 16) * 3]);
   assert.deepEqual(seen, [10, 60, 110, 160, 210, 255]);
   assert.equal(sheet.data[33 * 3], 255);
+});
+
+test('a film strip shows frames in one row', async () => {
+  const frames = [10, 90, 170, 250].map(value => new Uint8Array(64 * 48 * 3).fill(value));
+  const strip = await sharp(await filmStrip(frames, { width: 64, height: 48 }, 24))
+    .raw()
+    .toBuffer({ resolveWithObject: true });
+  assert.deepEqual([strip.info.width, strip.info.height], [4 * 32, 24]);
+  const seen = [0, 1, 2, 3].map(i => strip.data[(12 * 128 + i * 32 + 16) * 3]!);
+  near(seen, [10, 90, 170, 250], 2);
+});
+
+test('a thumbnail is an upright JPEG over white without metadata', async () => {
+  await sharp({ create: { width: 800, height: 400, channels: 4, background: { r: 0, g: 0, b: 255, alpha: 0 } } })
+    .withExif({ IFD0: { Artist: 'A. Person' } })
+    .withMetadata({ orientation: 6 })
+    .png()
+    .toFile(at('thumb.png'));
+  for (const from of [at('thumb.png'), await readFile(at('thumb.png'))]) {
+    const jpeg = await photoThumbnail(from);
+    const { width, height, format, exif } = await sharp(jpeg).metadata();
+    assert.deepEqual({ width, height, format, exif }, { width: 160, height: 320, format: 'jpeg', exif: undefined });
+    near([...(await sharp(jpeg).raw().toBuffer()).subarray(0, 3)], [255, 255, 255], 1);
+  }
+  assert.equal((await sharp(await photoThumbnail(at('thumb.png'), 2000)).metadata()).height, 800, 'a small one is not enlarged');
+  await assert.rejects(photoThumbnail(at('absent.png')), sentence(/no such file/));
+  await assert.rejects(photoThumbnail(Buffer.from('hello')), sentence(/the photo is not a JPEG/));
+});
+
+describe('a reference', () => {
+  const mark = Buffer.from(Array.from({ length: 64 * 48 }, (_, i) => (i % 64 < 20 ? 0 : i % 64 < 40 ? 128 : 255)));
+  before(async () => {
+    await sharp(pixels(64, 48), { raw: { width: 64, height: 48, channels: 3 } })
+      .png()
+      .toFile(at('ref.png'));
+    await sharp(mark, { raw: { width: 64, height: 48, channels: 1 } })
+      .toColourspace('b-w')
+      .png()
+      .toFile(at('ref-mask.png'));
+  });
+  const reference = { photo: '', crop: null, mask: null, cutOut: false };
+  /** The pixels of a PNG. */
+  const decoded = async (png: Buffer) => sharp(png).raw().toBuffer({ resolveWithObject: true });
+
+  test('is the photo, or its crop, pixel by pixel', async () => {
+    const whole = await decoded(await prepareReference({ ...reference, photo: at('ref.png') }));
+    assert.deepEqual([whole.info.width, whole.info.height, whole.info.channels], [64, 48, 3]);
+    assert.deepEqual(whole.data, pixels(64, 48));
+    const unused = await prepareReference({ ...reference, photo: at('ref.png'), mask: at('absent.png') });
+    assert.deepEqual((await decoded(unused)).data, pixels(64, 48), 'without cutOut the mask is not used');
+    const crop = { x: 10, y: 5, width: 7, height: 3 };
+    const part = await decoded(await prepareReference({ ...reference, photo: at('ref.png'), crop }));
+    assert.deepEqual([part.info.width, part.info.height], [7, 3]);
+    const rows = [0, 1, 2].map(y => pixels(64, 48).subarray(((5 + y) * 64 + 10) * 3, ((5 + y) * 64 + 17) * 3));
+    assert.deepEqual(part.data, Buffer.concat(rows));
+  });
+
+  test('is cut out onto white with soft edges, the same bytes each time', async () => {
+    const order = { photo: at('ref.png'), crop: { x: 10, y: 0, width: 50, height: 48 }, mask: at('ref-mask.png'), cutOut: true };
+    const png = await prepareReference(order);
+    assert.deepEqual(await prepareReference(order), png);
+    const { data } = await decoded(png);
+    const stored = pixels(64, 48);
+    for (let y = 0; y < 48; y++)
+      for (let x = 0; x < 50; x++)
+        for (let c = 0; c < 3; c++) {
+          const [photo, a] = [stored[(y * 64 + x + 10) * 3 + c]!, mark[y * 64 + x + 10]!];
+          assert.equal(data[(y * 50 + x) * 3 + c], Math.round((photo * a + 255 * (255 - a)) / 255));
+        }
+  });
+
+  test('is refused in a sentence', async () => {
+    const photo = at('ref.png');
+    await assert.rejects(prepareReference({ ...reference, photo, cutOut: true }), sentence(/it has no mask/));
+    for (const crop of [
+      { x: 60, y: 0, width: 5, height: 1 },
+      { x: -1, y: 0, width: 5, height: 1 },
+      { x: 0, y: 0, width: 0, height: 1 },
+      { x: 0.5, y: 0, width: 5, height: 1 },
+      { x: 0, y: 0, width: NaN, height: 1 },
+    ])
+      await assert.rejects(prepareReference({ ...reference, photo, crop }), sentence(/does not lie within .*64x48/));
+    await sharp({ create: { width: 64, height: 47, channels: 3, background: '#ffffff' } })
+      .png()
+      .toFile(at('short-mask.png'));
+    await assert.rejects(
+      prepareReference({ ...reference, photo, mask: at('short-mask.png'), cutOut: true }),
+      sentence(/is 64x47 and its photo 64x48/),
+    );
+    await assert.rejects(prepareReference({ ...reference, photo: at('absent.png') }), sentence(/no such file/));
+  });
+});
+
+describe('a mask', () => {
+  const ramp = Buffer.from(Array.from({ length: 64 * 48 }, (_, i) => (i % 64) * 4));
+  const grey = () => sharp(ramp, { raw: { width: 64, height: 48, channels: 1 } }).toColourspace('b-w');
+
+  test('of any kind, grey or transparent, becomes 8-bit grey', async () => {
+    const rgba = Buffer.alloc(64 * 48 * 4, 77);
+    ramp.forEach((value, i) => (rgba[4 * i + 3] = value));
+    const transparent = () => sharp(rgba, { raw: { width: 64, height: 48, channels: 4 } });
+    const cases: readonly [Buffer, number][] = [
+      [await grey().png().toBuffer(), 0],
+      [await grey().toColourspace('srgb').png().toBuffer(), 0],
+      [await grey().toColourspace('srgb').webp({ lossless: true }).toBuffer(), 0],
+      [await grey().jpeg({ quality: 95 }).toBuffer(), 4],
+      [await grey().toColourspace('srgb').avif({ quality: 90 }).toBuffer(), 6],
+      [await transparent().png().toBuffer(), 0],
+      [await transparent().webp({ lossless: true }).toBuffer(), 0],
+    ];
+    const hashes = new Set<string>();
+    for (const [bytes, levels] of cases) {
+      const mask = await checkMask(bytes, 64, 48);
+      const { data, info } = await sharp(mask.bytes).toColourspace('b-w').raw().toBuffer({ resolveWithObject: true });
+      assert.deepEqual([info.channels, info.width, info.height, mask.bytes[24], mask.bytes[25]], [1, 64, 48, 8, 0]); // IHDR: 8 bits, grey
+      near([...data], [...ramp], levels);
+      if (levels === 0) hashes.add(mask.sha256);
+    }
+    assert.equal(hashes.size, 1, 'the same mask has the same bytes');
+  });
+
+  test('of another size, coloured, empty or no picture is refused', async () => {
+    await assert.rejects(checkMask(await grey().png().toBuffer(), 64, 50), sentence(/the mask is 64x48 and the photo 64x50/));
+    const colour = sharp(pixels(64, 48), { raw: { width: 64, height: 48, channels: 3 } });
+    await assert.rejects(checkMask(await colour.png().toBuffer(), 64, 48), sentence(/coloured/));
+    const black = sharp({ create: { width: 64, height: 48, channels: 3, background: '#000000' } });
+    await assert.rejects(checkMask(await black.png().toBuffer(), 64, 48), sentence(/marks nothing/));
+    await assert.rejects(checkMask(Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>'), 64, 48), sentence(/an SVG drawing/));
+    const whole = await grey().png().toBuffer();
+    await assert.rejects(checkMask(whole.subarray(0, whole.length / 2), 64, 48), sentence(/cut off or damaged/));
+  });
 });
