@@ -1,0 +1,326 @@
+/** @file The studio's API: every method a window, a browser or a command can call. */
+import { z } from 'zod';
+import { adapterId, checkpointId, clipId, jobId, photoId, subjectId } from './ids.ts';
+import {
+  adapter,
+  backup,
+  checkpoint,
+  clip,
+  crop,
+  forecast,
+  handle,
+  job,
+  jobStatuses,
+  photoViews,
+  settingFields,
+  settings,
+  storage,
+  cleanableKinds,
+  subject,
+  subjectKinds,
+  subjectName,
+  tag,
+  tags,
+  text,
+} from './records.ts';
+import { batch, request, resolvedRequest } from './requests.ts';
+import { queueState } from './events.ts';
+import { method } from './rpc.ts';
+
+const nothing = z.void();
+const none = z
+  .object({})
+  .optional()
+  .transform(() => undefined);
+/** A place on the host's machine, whole. Wherever a method takes one its field is called `path`, and nothing else is: see `namesPath`. */
+const path = z.string().min(1, 'the path is empty').max(4096, 'the path is too long');
+/** Whether an input, parsed or not, names a place on the host's machine: what a client without `can.paths` may not do. */
+export function namesPath(input: unknown): boolean {
+  const inside = [input]; // no recursion: inputs may be nested as deep as JSON goes
+  for (const value of inside) {
+    if (typeof value !== 'object' || value === null) continue;
+    if (!Array.isArray(value) && Object.hasOwn(value, 'path')) return true;
+    for (const each of Object.values(value)) inside.push(each);
+  }
+  return false;
+}
+const page = { limit: z.number().int().min(1).max(500).default(60) };
+/** The library keeps its own copy of what is given. */
+const source = z.union([
+  /** A photo or a folder, on hosts that take paths. */
+  z.strictObject({ path }),
+  /** What was pasted or dropped: the file's bytes. */
+  z.strictObject({ name: z.string().max(1000), base64: z.base64('the bytes are not base64').max(350_000_000) }),
+]);
+export type Source = z.infer<typeof source>;
+
+const description = text('the description', 2000);
+const notes = text('the notes', 20_000);
+
+/** What import did not take, file by file. */
+const imported = z.object({
+  subject,
+  added: z.array(photoId),
+  /** Already there, by content. */
+  duplicates: z.array(z.object({ name: z.string(), photoId })),
+  refused: z.array(z.object({ name: z.string(), text: z.string() })),
+});
+
+export const clipSort = ['newest', 'oldest', 'stars'] as const;
+export const clipSearch = z.object({
+  ...page,
+  /** Each word has to occur, in any language, anywhere in prompt, subjects or tags. */
+  search: z.string().max(1000).default(''),
+  sort: z.enum(clipSort).default('newest'),
+  subject: subjectId.nullable().default(null),
+  tag: tag.nullable().default(null),
+  stars: z.number().int().min(0).max(5).default(0),
+  trashed: z.boolean().default(false),
+  /** Where the last page ended. */
+  after: z.string().max(100).nullable().default(null),
+});
+export type ClipSearch = z.infer<typeof clipSearch>;
+
+export const mediaKinds = ['photo', 'photoThumbnail', 'mask', 'video', 'poster', 'sprite', 'subjectThumbnail'] as const;
+
+export const api = {
+  host: {
+    describe: method(
+      none,
+      z.object({
+        version: z.string(),
+        /** What this host can do for its client. */
+        can: z.object({
+          /** Take paths of this machine as input, and tell where a clip lies. */
+          paths: z.boolean(),
+          dragOut: z.boolean(),
+          reveal: z.boolean(),
+          pickFolder: z.boolean(),
+        }),
+      }),
+    ),
+  },
+  subjects: {
+    add: method(
+      z.object({
+        name: subjectName,
+        kind: z.enum(subjectKinds).default('other'),
+        description: description.default(''),
+        /** Made from the name if not given. */
+        handle: handle.optional(),
+        tags: tags.default([]),
+        notes: notes.default(''),
+        photos: z.array(source).max(500, 'at most 500 photos at once').default([]),
+      }),
+      imported,
+    ),
+    addPhotos: method(z.object({ id: subjectId, photos: z.array(source).min(1).max(500, 'at most 500 photos at once') }), imported),
+    list: method(
+      z.object({
+        ...page,
+        search: z.string().max(1000).default(''),
+        removed: z.boolean().default(false),
+        after: subjectId.nullable().default(null),
+      }),
+      z.object({ subjects: z.array(subject), next: subjectId.nullable() }),
+    ),
+    /** By id or handle. */
+    show: method(z.object({ id: z.union([subjectId, handle]) }), subject),
+    edit: method(
+      z.object({
+        id: subjectId,
+        name: subjectName.optional(),
+        kind: z.enum(subjectKinds).optional(),
+        description: description.optional(),
+        handle: handle.optional(),
+        tags: tags.optional(),
+        notes: notes.optional(),
+        heroPhotoId: photoId.optional(),
+      }),
+      subject,
+    ),
+    /** Its clips stay. `restore` undoes it. */
+    remove: method(z.object({ id: subjectId }), subject),
+    restore: method(z.object({ id: subjectId }), subject),
+    editPhoto: method(
+      z.object({
+        id: photoId,
+        view: z.enum(photoViews).nullable().optional(),
+        crop: crop.nullable().optional(),
+        /** A picture of the photo's size, its brightness or alpha the mask; null takes it away. */ mask: z
+          .object({ base64: z.base64() })
+          .nullable()
+          .optional(),
+      }),
+      subject,
+    ),
+    removePhoto: method(z.object({ id: photoId }), subject),
+    restorePhoto: method(z.object({ id: photoId }), subject),
+    /** For good: removed subjects, these or (null) all of them and every removed photo, with their files. Clips stay. */
+    erase: method(
+      z.object({ ids: z.array(subjectId).max(10_000, 'at most 10,000 subjects at once').nullable().default(null) }),
+      z.object({ subjects: z.number(), photos: z.number(), bytes: z.number() }),
+    ),
+  },
+  clips: {
+    list: method(clipSearch, z.object({ clips: z.array(clip), next: z.string().nullable() })),
+    show: method(z.object({ id: clipId }), clip),
+    edit: method(
+      z.object({
+        id: clipId,
+        name: text('the name', 120).optional(),
+        stars: z.number().int().min(0).max(5).optional(),
+        addTags: tags.optional(),
+        removeTags: tags.optional(),
+      }),
+      clip,
+    ),
+    /** Hides it; `restore` undoes it. Files stay until the trash is emptied. */
+    trash: method(z.object({ ids: z.array(clipId).min(1).max(10_000) }), z.object({ clips: z.array(clip) })),
+    restore: method(z.object({ ids: z.array(clipId).min(1).max(10_000) }), z.object({ clips: z.array(clip) })),
+    /** For good: rows and files of these clips in the trash, or of all of them. */
+    erase: method(
+      z.object({ ids: z.array(clipId).max(10_000).nullable().default(null) }),
+      z.object({ clips: z.number(), bytes: z.number() }),
+    ),
+    /** A missing clip is where `path` says: checked by content. */
+    find: method(z.object({ id: clipId, path }), clip),
+    /** Writes a copy of the file; never over another file. */
+    save: method(z.object({ id: clipId, path }), z.object({ bytes: z.number() })),
+  },
+  jobs: {
+    /** How long, how much memory, how much disk; without queueing anything. */
+    forecast: method(
+      z.object({ request, batch: batch.prefault({}) }),
+      z.object({ jobs: z.number(), each: forecast, all: forecast, notices: z.array(z.string()) }),
+    ),
+    enqueue: method(
+      z.object({ request, batch: batch.prefault({}), confirmed: z.boolean().default(false), next: z.boolean().default(false) }),
+      z.object({ jobs: z.array(job), notices: z.array(z.string()) }),
+    ),
+    list: method(
+      z.object({
+        ...page,
+        status: z.array(z.enum(jobStatuses)).default([]),
+        batch: jobId.nullable().default(null),
+        after: jobId.nullable().default(null),
+      }),
+      z.object({ jobs: z.array(job), next: jobId.nullable() }),
+    ),
+    show: method(z.object({ id: jobId }), job),
+    /** Gives the device back: what is done is kept, the engine's process ends. */
+    pause: method(z.object({ id: jobId }), job),
+    resume: method(z.object({ id: jobId }), job),
+    cancel: method(z.object({ id: jobId }), job),
+    /** It waits again: a failed job at the end, where it goes on from what it had gained; a canceled one where it was in the order, from its beginning. */
+    retry: method(z.object({ id: jobId }), job),
+    /** The same request once more, with the same seed or (null) a drawn one. */
+    duplicate: method(z.object({ id: jobId, seed: z.number().int().nonnegative().nullable().optional() }), job),
+    move: method(
+      z.object({
+        id: jobId,
+        to: z.union([z.literal('top'), z.literal('bottom'), z.strictObject({ before: jobId }), z.strictObject({ after: jobId })]),
+      }),
+      job,
+    ),
+    /** Only while it waits or is paused. */
+    edit: method(z.object({ id: jobId, request }), job),
+  },
+  queue: {
+    state: method(none, queueState),
+    /** Takes jobs until told to stop, as long as this host lives. */
+    start: method(none, queueState),
+    /** Pauses what runs, takes nothing new. Survives a restart. */
+    pause: method(none, queueState),
+    resume: method(none, queueState),
+  },
+  checkpoints: {
+    list: method(none, z.object({ checkpoints: z.array(checkpoint) })),
+    /** A diffusers folder, used where it lies; read whole once, to know it again. */
+    add: method(z.object({ path, name: text('the name', 120).optional() }), checkpoint),
+    edit: method(z.object({ id: checkpointId, name: text('the name', 120).optional(), isDefault: z.literal(true).optional() }), checkpoint),
+    /** Takes it off the list; its files stay. */
+    remove: method(z.object({ id: checkpointId }), nothing),
+    find: method(z.object({ id: checkpointId, path }), checkpoint),
+  },
+  adapters: {
+    list: method(none, z.object({ adapters: z.array(adapter) })),
+    /** A LoRA file or folder, used where it lies. */
+    add: method(
+      z.object({
+        path,
+        name: text('the name', 120).optional(),
+        scale: z.number().min(-100).max(100).default(1),
+        subjects: z.array(subjectId).max(100).default([]),
+      }),
+      adapter,
+    ),
+    edit: method(
+      z.object({
+        id: adapterId,
+        name: text('the name', 120).optional(),
+        scale: z.number().min(-100).max(100).optional(),
+        subjects: z.array(subjectId).max(100).optional(),
+      }),
+      adapter,
+    ),
+    remove: method(z.object({ id: adapterId }), nothing),
+    find: method(z.object({ id: adapterId, path }), adapter),
+  },
+  requests: {
+    /** What made this file. `missing` names each thing of it that this library does not have; `request` has the rest. */
+    read: method(
+      z.object({ path }),
+      z.object({ request: request.nullable(), made: z.record(z.string(), z.unknown()).nullable(), missing: z.array(z.string()) }),
+    ),
+    /** The request of a clip or job, to be used again. */
+    of: method(z.object({ id: z.union([clipId, jobId]) }), z.object({ request, resolved: resolvedRequest.nullable() })),
+  },
+  settings: {
+    show: method(none, settings),
+    edit: method(settingFields.partial(), settings),
+  },
+  storage: {
+    show: method(none, storage),
+    /** Looks at every row and every file. */
+    check: method(
+      none,
+      z.object({
+        /** The database's own check: `ok` or what is wrong. */
+        database: z.string(),
+        missing: z.array(z.object({ id: z.string(), what: z.string() })),
+        /** Files nobody knows. */
+        orphans: z.array(z.object({ name: z.string(), bytes: z.number() })),
+      }),
+    ),
+    /** Removes what can go of these kinds and says what it freed; `dryRun` says it without doing it. Clips and photos go only by being removed and then erased. */
+    clean: method(
+      z.object({ kinds: z.array(z.enum(cleanableKinds)).min(1), dryRun: z.boolean().default(false) }),
+      z.object({ files: z.number(), bytes: z.number() }),
+    ),
+  },
+  backups: {
+    list: method(none, z.object({ backups: z.array(backup) })),
+    create: method(none, backup),
+    restore: method(z.object({ name: z.string().max(200) }), nothing),
+  },
+  media: {
+    /** A piece of a file by id. */
+    read: method(
+      z.object({
+        id: z.union([subjectId, photoId, clipId]),
+        kind: z.enum(mediaKinds),
+        offset: z.number().int().nonnegative().default(0),
+        length: z
+          .number()
+          .int()
+          .min(1)
+          .max(4 << 20)
+          .default(1 << 20),
+      }),
+      z.object({ base64: z.string(), bytes: z.number(), type: z.string() }),
+    ),
+    /** Where a file lies, on hosts that can tell (`can.paths`): the one answer with a path in it. */
+    locate: method(z.object({ id: z.union([photoId, clipId]) }), z.object({ path: z.string() })),
+  },
+} as const;

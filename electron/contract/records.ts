@@ -1,0 +1,266 @@
+/** @file What the library keeps: subjects, photos, clips, jobs, checkpoints, adapters, settings. Each record carries a version and is parsed again when it is read back. No record holds a path. */
+import { z } from 'zod';
+import { phases } from '../../native-models/tasks.ts';
+import { failure } from './errors.ts';
+import { resolvedRequest, request } from './requests.ts';
+import { adapterId, checkpointId, clipId, jobId, photoId, subjectId } from './ids.ts';
+
+const version = z.literal(1).default(1);
+/** For display alone: order comes from ids, which grow. */
+const time = z.string();
+const count = z.number().int().nonnegative();
+export const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'is not a SHA-256 in hexadecimal');
+
+/** Control characters and the marks that turn writing direction never get into a record. */
+
+const unprintable = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+export const text = (name: string, longest: number) =>
+  z
+    .string()
+    .transform(s => s.normalize('NFC').replaceAll(unprintable, ' ').trim())
+    .refine(s => s.length <= longest, `${name} is longer than ${longest} characters: shorten it`);
+
+export const subjectKinds = ['person', 'pet', 'toy', 'product', 'character', 'other'] as const;
+export const photoViews = ['front', 'side', 'back', 'detail'] as const;
+export const subjectName = text('the name', 120).refine(s => s !== '', 'the name is empty: give the subject a name');
+/** How a subject is called in a prompt, without the @: letters, digits, `-` and `_` of any script. */
+export const handle = z
+  .string()
+  .transform(s => s.normalize('NFKC').replace(/^@/, '').toLowerCase())
+  .refine(
+    s => /^[\p{L}\p{N}][\p{L}\p{M}\p{N}_-]{0,39}$/u.test(s),
+    'a handle is 1 to 40 letters, digits, - or _, and begins with a letter or digit: choose another',
+  );
+export const tag = text('the tag', 60).refine(s => s !== '' && !s.includes(','), 'a tag is not empty and has no comma');
+export const tags = z
+  .array(tag)
+  .max(50, 'at most 50 tags')
+  .transform(list => [...new Set(list)]);
+
+/** Pixels of the stored photo. */
+export const crop = z.object({ x: count, y: count, width: z.number().int().positive(), height: z.number().int().positive() });
+export type Crop = z.infer<typeof crop>;
+
+export const photo = z.object({
+  version,
+  id: photoId,
+  subjectId,
+  view: z.enum(photoViews).nullable(),
+  /** Null: all of it. */
+  crop: crop.nullable(),
+  /** Of the mask's PNG, 8-bit grey of the photo's size; null where there is none. */
+  mask: sha256.nullable(),
+  sha256,
+  width: count,
+  height: count,
+  /** The file's name as it was given. */
+  name: z.string(),
+  createdAt: time,
+  removed: z.boolean(),
+  /** The library's copy is gone. */
+  missing: z.boolean(),
+});
+export type Photo = z.infer<typeof photo>;
+
+export const subject = z.object({
+  version,
+  id: subjectId,
+  name: z.string(),
+  kind: z.enum(subjectKinds),
+  /** What `@handle` becomes in a prompt; the name where it is empty. */
+  description: z.string(),
+  handle: z.string(),
+  tags: z.array(z.string()),
+  notes: z.string(),
+  /** The photo that reaches the model; null while there is none. */
+  heroPhotoId: photoId.nullable(),
+  photos: z.array(photo),
+  clips: count,
+  adapters: z.array(adapterId),
+  createdAt: time,
+  updatedAt: time,
+  removed: z.boolean(),
+});
+export type Subject = z.infer<typeof subject>;
+
+const timings = z.record(z.enum(phases), z.number());
+
+/** A finished video with all that made it. */
+export const clip = z.object({
+  version,
+  id: clipId,
+  /** A name for people, also of the file. */
+  name: z.string(),
+  jobId: jobId.nullable(),
+  request: request.nullable(),
+  resolved: resolvedRequest.nullable(),
+  seed: z.number(),
+  /** As they were when the clip was made: kept when a subject is deleted. */
+  subjects: z.array(z.object({ id: subjectId, name: z.string(), handle: z.string(), thumbnail: z.boolean() })),
+  checkpoint: z.object({ name: z.string(), sha256 }),
+  adapters: z.array(z.object({ name: z.string(), sha256, scale: z.number() })),
+  device: z.string(),
+  /** Seconds by phase. */
+  timings,
+  width: count,
+  height: count,
+  numFrames: count,
+  fps: z.number(),
+  bytes: count,
+  sha256,
+  /** Columns of the sprite strip. */
+  spriteColumns: count,
+  /** Bytes of the final latents kept with it; 0 once they are cleaned. */
+  latentsBytes: count,
+  /** What it was trimmed or joined from. */
+  parents: z.array(clipId),
+  stars: z.number().int().min(0).max(5),
+  tags: z.array(z.string()),
+  trashed: z.boolean(),
+  missing: z.boolean(),
+  createdAt: time,
+});
+export type Clip = z.infer<typeof clip>;
+
+export const jobStatuses = ['pending', 'inProgress', 'paused', 'completed', 'failed', 'canceled'] as const;
+export type JobStatus = (typeof jobStatuses)[number];
+
+/** Where a clip's time, memory and disk go. Null: not known yet. */
+export const forecast = z.object({
+  /** Of the whole job on this machine. */
+  seconds: z.number().nullable(),
+  /** The most memory it will hold at once: RAM, and the device's own where it has some. */
+  peakRamBytes: z.number().nullable(),
+  peakDeviceBytes: z.number().nullable(),
+  /** What it adds to the library: clip, pictures, latents. */
+  diskBytes: z.number().nullable(),
+  /** How many of this machine's own jobs it was learnt from; 0 with everything null. */
+  learntFrom: count,
+  /** Whether those had just this size, length and device, or were scaled. */
+  exact: z.boolean(),
+});
+export type Forecast = z.infer<typeof forecast>;
+
+export const progress = z.object({ phase: z.enum(phases), step: count, of: count, seconds: z.number(), remaining: z.number().nullable() });
+export type Progress = z.infer<typeof progress>;
+
+export const job = z.object({
+  version,
+  id: jobId,
+  status: z.enum(jobStatuses),
+  /** 1 is next; null once it has ended. */
+  position: count.nullable(),
+  /** Jobs queued together share the first one's id. */
+  batchId: jobId,
+  request,
+  resolved: resolvedRequest,
+  forecast,
+  /** Of a running job; null else. */
+  progress: progress.nullable(),
+  /** Steps that need not be done again. */
+  snapshotStep: count,
+  attempt: count,
+  failure: failure.nullable(),
+  clipId: clipId.nullable(),
+  createdAt: time,
+  startedAt: time.nullable(),
+  endedAt: time.nullable(),
+});
+export type Job = z.infer<typeof job>;
+
+export const checkpoint = z.object({
+  version,
+  id: checkpointId,
+  name: z.string(),
+  className: z.string(),
+  sha256,
+  bytes: count,
+  /** Comes with the program. */
+  embedded: z.boolean(),
+  isDefault: z.boolean(),
+  /** Can take two subjects in one prompt. */
+  severalSubjects: z.boolean(),
+  recommended: z.object({
+    width: count,
+    height: count,
+    numFrames: count,
+    fps: z.number(),
+    numInferenceSteps: count,
+    guidanceScale: z.number(),
+    scheduler: z.enum(['ddim', 'dpm']),
+    /** The subject adapter that comes with it. */
+    adapterId: adapterId.nullable(),
+  }),
+  createdAt: time,
+  missing: z.boolean(),
+});
+export type Checkpoint = z.infer<typeof checkpoint>;
+
+export const adapter = z.object({
+  version,
+  id: adapterId,
+  name: z.string(),
+  sha256,
+  bytes: count,
+  rank: z.number().nullable(),
+  /** What it is multiplied by unless a request says otherwise. */
+  scale: z.number(),
+  /** Taken for clips of these subjects unless a request says otherwise. */
+  subjects: z.array(subjectId),
+  /** Belongs to this checkpoint. */
+  checkpointId: checkpointId.nullable(),
+  createdAt: time,
+  missing: z.boolean(),
+});
+export type Adapter = z.infer<typeof adapter>;
+
+/** Each setting as it may be changed. */
+export const settingFields = z.object({
+  /** Seconds between previews while a clip is painted; 0 for none. */
+  previewSeconds: z.number().min(0).max(86_400),
+  device: z.enum(['auto', 'cpu', 'cuda']),
+  /** Keep each clip's final latents, so that other exports need not start from the MP4. */
+  keepLatents: z.boolean(),
+  threads: z.number().int().min(1).max(1024).nullable(),
+  /** Back up the library once a day. */
+  dailyBackup: z.boolean(),
+});
+const { previewSeconds, device, keepLatents, threads, dailyBackup } = settingFields.shape;
+export const settings = z.object({
+  version,
+  previewSeconds: previewSeconds.default(10),
+  device: device.default('auto'),
+  keepLatents: keepLatents.default(true),
+  threads: threads.default(null),
+  dailyBackup: dailyBackup.default(true),
+});
+export type Settings = z.infer<typeof settings>;
+
+export const storageKinds = [
+  'photos',
+  'clips',
+  'latents',
+  'previews',
+  'checkpoints',
+  'adapters',
+  'work',
+  'backups',
+  'database',
+  'trash',
+] as const;
+/** Those of which something can go unasked; clips, subjects and photos go by being removed and then erased. */
+export const cleanableKinds = [
+  'photos',
+  'latents',
+  'previews',
+  'work',
+  'backups',
+] as const satisfies readonly (typeof storageKinds)[number][];
+export const storage = z.object({
+  kinds: z.array(
+    z.object({ kind: z.enum(storageKinds), files: count, bytes: count, /** What cleaning this kind would free now. */ cleanable: count }),
+  ),
+  freeBytes: count,
+});
+
+export const backup = z.object({ name: z.string(), kind: z.enum(['daily', 'manual', 'migration']), bytes: count, createdAt: time });
