@@ -1,0 +1,52 @@
+/** @file Pictures and videos by id: what a client may see of the library's files, piece by piece. */
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+import type { api } from '../contract/api.ts';
+import { StudioError } from '../contract/errors.ts';
+import type { HostOf } from '../contract/rpc.ts';
+import { fileError } from '../media/error.ts';
+
+type Part = HostOf<typeof api>['media'];
+type Wanted = Pick<Parameters<Part['read']>[0], 'id' | 'kind'>;
+
+/** A file that a client may read. */
+export interface Served {
+  /** Absolute. */
+  readonly path: string;
+  /** Its media type. */
+  readonly type: string;
+}
+
+/** Follows no link out of the library, and waits for no pipe. */
+const plainly = constants.O_RDONLY | (process.platform === 'win32' ? 0 : constants.O_NOFOLLOW | constants.O_NONBLOCK);
+
+/** @param find the file behind an id
+ * @throws StudioError `notFound` for an id without one
+ * @param local whether clients of this host may be told paths */
+export function mediaPart(find: (wanted: Wanted) => Served, local: boolean): Part {
+  return {
+    read: async ({ id, kind, offset, length }) => {
+      const { path, type } = find({ id, kind });
+      const gone = (cause?: unknown) =>
+        new StudioError('missing', `the ${kind} of ${id} is gone from the library's folder: put it back, or remove ${id}`, { cause });
+      const file = await open(path, plainly).catch((e: unknown) => {
+        throw /^(ENOENT|ENOTDIR|ELOOP|ENXIO)$/.test((e as NodeJS.ErrnoException).code ?? '')
+          ? gone(e)
+          : fileError(`cannot read the ${kind} of ${id}`, e);
+      });
+      try {
+        const stat = await file.stat(),
+          { size } = stat;
+        if (!stat.isFile()) throw gone();
+        const { buffer, bytesRead } = await file.read(Buffer.alloc(Math.max(0, Math.min(length, size - offset))), 0, undefined, offset);
+        return { base64: buffer.toString('base64', 0, bytesRead), bytes: size, type };
+      } finally {
+        await file.close();
+      }
+    },
+    locate: ({ id }) => {
+      if (!local) throw new StudioError('notHere', 'files are not shown by their path here: save a copy instead');
+      return { path: find({ id, kind: id.startsWith('c') ? 'video' : 'photo' }).path };
+    },
+  };
+}
