@@ -1,0 +1,204 @@
+/** @file The studio: every part over one library, answering the API's whole table. Whoever owns the library runs one; clients only know the table. */
+import { join } from 'node:path';
+import { api, namesPath } from '../contract/api.ts';
+import { StudioError } from '../contract/errors.ts';
+import type { StudioEvent } from '../contract/events.ts';
+import type { ClipId, PhotoId, SubjectId } from '../contract/ids.ts';
+import { host, refused, type Answer, type HostOf, type Transport } from '../contract/rpc.ts';
+import type { Engine } from '../../native-models/tasks.ts';
+import { createBackup, dailyBackup, listBackups, openLibraryDatabase, quickCheck, restoreBackup } from './backups.ts';
+import { catalogue, type Embedded } from './checkpoints.ts';
+import { clipsPart } from './clips.ts';
+import { Database, DatabaseError } from './database.ts';
+import { describeFailure } from './failures.ts';
+import { startJobs } from './jobs.ts';
+import type { Library } from './library.ts';
+import { mediaPart } from './media.ts';
+import { requestsPart } from './requests.ts';
+import { settingsPart } from './settings.ts';
+import { storagePart } from './storage.ts';
+import { subjectsPart } from './subjects.ts';
+
+export interface StudioOptions {
+  /** The library's folder, absolute. */
+  readonly home: string;
+  /** The program's version. */
+  readonly version: string;
+  /** Makes clips; one a device. */
+  readonly engine: Engine;
+  /** Reads checkpoints and adapters; beside the other, so that a long clip holds nothing up. */
+  readonly verifier: Pick<Engine, 'verify' | 'close'>;
+  /** The checkpoints that come with the program. */
+  readonly embedded: readonly Embedded[];
+  /** What this host can do for its clients. */
+  readonly can: { readonly paths: boolean; readonly dragOut: boolean; readonly reveal: boolean; readonly pickFolder: boolean };
+}
+
+export interface Studio {
+  readonly answer: Answer;
+  readonly subscribe: Transport['subscribe'];
+  /** Gives back what runs (it goes on at the next start), ends the engines, closes the library. */
+  close(): Promise<void>;
+}
+
+/** How long after the first answer the library is checked and backed up, in milliseconds: never before a person sees it, and a short command is gone by then. */
+const upkeepAfter = 5_000;
+/** How often it is asked afterwards whether a backup is due: a studio may stay open for weeks. */
+const upkeepEvery = 60 * 60_000;
+
+/** Opens the library and answers for it. A damaged database does not stop it: then backups alone are answered, everything else says what is wrong.
+ * @throws DatabaseError `newer`, or what the disk says */
+export async function startStudio(options: StudioOptions): Promise<Studio> {
+  const { home, engine, verifier } = options;
+  const backups = join(home, 'backups');
+  let damaged: DatabaseError | undefined;
+  const db = await openLibraryDatabase(home).catch((e: unknown) => {
+    if (!(e instanceof DatabaseError) || e.code !== 'corrupt') throw e;
+    damaged = e;
+    return new Database(join(home, 'library.db'));
+  });
+
+  const listeners = new Set<(event: StudioEvent) => void>();
+  const library: Library = {
+    home,
+    db,
+    say: event =>
+      db.afterCommit(() => {
+        for (const listener of listeners) listener(event);
+      }),
+  };
+  const settings = settingsPart(library);
+  const subjects = subjectsPart(library);
+  const clips = clipsPart(library);
+  const weights = catalogue(library, verifier, options.embedded);
+  const beginWork = () =>
+    startJobs(library, {
+      engine: () => engine,
+      subjects,
+      files: subjects.files,
+      clips,
+      catalogue: weights,
+      settings: () => settings.current(),
+    });
+  let work = beginWork(),
+    restoring: Promise<void> | undefined; // other calls wait for it: they would meet half of the one library and half of the other
+
+  const backupRecord = ({ name, kind, bytes, createdAt }: { name: string; kind: 'daily' | 'manual' | 'migration'; bytes: number; createdAt: string }) => ({ name, kind, bytes, createdAt }); // prettier-ignore
+  const implementation: HostOf<typeof api> = {
+    host: { describe: () => ({ version: options.version, can: options.can }) },
+    subjects,
+    clips,
+    get jobs() {
+      return work.jobs;
+    },
+    get queue() {
+      return work.queue;
+    },
+    checkpoints: weights.checkpoints,
+    adapters: weights.adapters,
+    requests: requestsPart({
+      catalogue: weights,
+      subjectByHandle: handle => subjects.byHandle(handle),
+      photoByContent: sha256 => subjects.photoByContent(sha256),
+      clip: id => clips.get(id),
+      job: id => work.get(id),
+    }),
+    settings,
+    storage: storagePart(library, {
+      photos: () => subjects.neededFiles().photos,
+      clips: () => clips.allFiles(),
+      previews: () => new Set([...subjects.neededFiles().previews, ...clips.allThumbnails()]),
+      work: () => work.folders(),
+      weights: () => weights.files(),
+      forgetLatents: files => clips.forgetLatents(files),
+      quickCheck: () => quickCheck(db),
+    }),
+    backups: {
+      list: () => ({ backups: listBackups(backups).map(backupRecord) }),
+      create: async () => backupRecord(await createBackup(db, backups, 'manual')),
+      restore: ({ name }) => {
+        const after = restoring;
+        return (restoring = (async () => {
+          await after?.catch(() => undefined);
+          const there = listBackups(backups).some(b => b.name === name); // nothing is interrupted for a name that is mistyped
+          const wasStarted = there && (await work.stop());
+          try {
+            await restoreBackup(db, backups, name);
+            damaged = undefined;
+          } catch (e) {
+            if (!db.isOpen && e instanceof DatabaseError) damaged = e; // until another try succeeds nothing else can be answered
+            throw e;
+          } finally {
+            // what is in the queue now is another queue: a new session takes it up
+            if (there && db.isOpen) {
+              work = beginWork();
+              if (wasStarted) work.start();
+            }
+          }
+          library.say({ type: 'restored' });
+        })());
+      },
+    },
+    media: mediaPart(({ id, kind }) => {
+      if (kind === 'video' || kind === 'poster' || kind === 'sprite') {
+        if (!id.startsWith('c')) throw new StudioError('notFound', `${id} has no ${kind}: only clips have one`);
+        const file = clips.files(id as ClipId)[kind];
+        if (file === null) throw new StudioError('notFound', `${id} has no ${kind}`);
+        return { path: file, type: kind === 'video' ? 'video/mp4' : 'image/jpeg' };
+      }
+      if (!id.startsWith('c')) return subjects.media(id as SubjectId | PhotoId, kind);
+      if (kind !== 'subjectThumbnail') throw new StudioError('notFound', `${id} has no ${kind}: it is a clip`);
+      return { path: clips.subjectThumbnail(id as ClipId), type: 'image/jpeg' };
+    }, options.can.paths),
+  };
+
+  const describe = (error: unknown) => describeFailure(error, home);
+  const whole = host(api, implementation, describe);
+  let upkeep: NodeJS.Timeout | undefined,
+    checked = false,
+    closed = false;
+  const lookAfter = async () => {
+    if (!db.isOpen) return;
+    const text = checked ? 'ok' : await quickCheck(db);
+    if (text !== 'ok') library.say({ type: 'notice', jobId: null, text });
+    else if (settings.current().dailyBackup) await dailyBackup(db, backups);
+    checked = true;
+  };
+  const lookAgain = (after: number) => {
+    upkeep = setTimeout(() => {
+      lookAfter()
+        .catch((e: unknown) => {
+          library.say({ type: 'notice', jobId: null, text: `the library could not be backed up: ${describe(e).text}` });
+        })
+        .finally(() => {
+          if (!closed) lookAgain(upkeepEvery);
+        });
+    }, after);
+    upkeep.unref();
+  };
+  const answer: Answer = async (method, input, signal) => {
+    const onItsOwn = method.startsWith('backups.') || method === 'host.describe';
+    if (!onItsOwn) await restoring?.catch(() => undefined);
+    if (damaged && !onItsOwn) return { error: describe(damaged) };
+    if (!options.can.paths && namesPath(input)) return refused('notHere', 'this host takes no paths of its machine: send the file itself');
+    const reply = await whole(method, input, signal);
+    if (!upkeep && !closed) lookAgain(upkeepAfter);
+    return reply;
+  };
+
+  return {
+    answer,
+    subscribe: listener => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    close: async () => {
+      closed = true;
+      clearTimeout(upkeep);
+      await restoring?.catch(() => undefined);
+      await work.stop();
+      await Promise.all([engine.close(), verifier.close()]);
+      db.close();
+    },
+  };
+}

@@ -1,0 +1,225 @@
+/** @file The studio as a whole: what a client without paths may not do, backups put back under way, what can be cleaned, checkpoints that are not there. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, afterEach, beforeEach, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { api } from '../../electron/contract/api.ts';
+import { StudioError, type ErrorCode } from '../../electron/contract/errors.ts';
+import { client, inProcess, type ClientOf } from '../../electron/contract/rpc.ts';
+import { clipEngine } from '../../electron/cli/engine.ts';
+import { toybox } from '../../electron/cli/toybox.ts';
+import { startStudio, type Studio, type StudioOptions } from '../../electron/studio/studio.ts';
+import { painter } from '../support/painter.ts';
+
+const all = mkdtempSync(join(tmpdir(), 'protagonist-studio-'));
+const kelp = join(toybox, 'photos/kelp.jpg');
+const verifier = clipEngine(30);
+after(async () => {
+  await verifier.close();
+  rmSync(all, { recursive: true, force: true });
+});
+
+let home: string, studio: Studio, call: ClientOf<typeof api>;
+let n = 0;
+/** @param paths whether clients may name places on this machine */
+async function open(options: Partial<StudioOptions> = {}, paths = true): Promise<void> {
+  studio = await startStudio({
+    home,
+    version: '0',
+    engine: { ...painter(), verify: (...order) => verifier.verify(...order) },
+    verifier: { verify: (...order) => verifier.verify(...order), close: () => Promise.resolve() },
+    embedded: [{ name: 'Toybox', path: toybox }],
+    can: { paths, dragOut: false, reveal: false, pickFolder: false },
+    ...options,
+  });
+  call = client(api, inProcess(studio.answer, studio.subscribe));
+}
+beforeEach(async () => {
+  home = join(all, `library-${++n}`);
+  mkdirSync(home);
+  await open();
+});
+afterEach(() => studio.close());
+
+const refused =
+  (code: ErrorCode, ...words: RegExp[]) =>
+  (e: unknown) => {
+    assert.ok(e instanceof StudioError, String(e));
+    assert.equal(e.code, code, e.message);
+    for (const w of words) assert.match(e.message, w);
+    assert.ok(!e.message.includes(home), e.message);
+    return true;
+  };
+const tiny = { numFrames: 1, width: 64, height: 64, numInferenceSteps: 3 };
+const until = async (done: () => Promise<boolean>) => {
+  for (const end = performance.now() + 60_000; !(await done());) {
+    assert.ok(performance.now() < end, 'it takes too long');
+    await sleep(20);
+  }
+};
+const idle = () => until(async () => ['idle', 'stopped'].includes((await call.queue.state({})).state));
+
+test('a host without paths takes none, in no method, and tells none; bytes it takes', async () => {
+  const { subject } = await call.subjects.add({ name: 'Kelp', photos: [{ path: kelp }] });
+  await studio.close();
+  await open({}, false);
+  const path = kelp,
+    { id } = subject;
+  for (const asked of [
+    () => call.subjects.add({ name: 'Other', photos: [{ path }] }),
+    () => call.subjects.addPhotos({ id, photos: [{ name: 'a', base64: '' }, { path }] }),
+    () => call.clips.find({ id: 'c1', path }),
+    () => call.clips.save({ id: 'c1', path: join(all, 'out.mp4') }),
+    () => call.checkpoints.add({ path: toybox }),
+    () => call.checkpoints.find({ id: 'k1', path: toybox }),
+    () => call.adapters.add({ path: join(toybox, 'adapter') }),
+    () => call.adapters.find({ id: 'a1', path: join(toybox, 'adapter') }),
+    () => call.requests.read({ path }),
+  ])
+    await assert.rejects(asked, refused('notHere', /takes no paths/));
+  await assert.rejects(async () => call.media.locate({ id: 'p1' }), refused('notHere', /not shown by their path/));
+  const deep = `${'['.repeat(100_000)}{"path":"/"}${']'.repeat(100_000)}`;
+  assert.match(JSON.stringify(await studio.answer('subjects.list', { deep: JSON.parse(deep) as unknown })), /notHere/);
+  const { added } = await call.subjects.add({
+    name: 'Pasted',
+    photos: [{ name: 'kelp.jpg', base64: readFileSync(kelp).toString('base64') }],
+  });
+  assert.equal(added.length, 1);
+  // no output but media.locate's has a path in it
+  assert.doesNotMatch(
+    JSON.stringify([await call.subjects.list({}), await call.checkpoints.list({}), await call.adapters.list({})]),
+    /"path"|assets/,
+  );
+});
+
+test('a backup from before the first checkpoint is put back: the one that comes with the program is there again', async () => {
+  const { name } = await call.backups.create({});
+  assert.equal((await call.checkpoints.list({})).checkpoints.length, 1);
+  await call.backups.restore({ name });
+  const { checkpoints } = await call.checkpoints.list({});
+  assert.deepEqual(
+    checkpoints.map(c => [c.name, c.isDefault, c.missing]),
+    [['Toybox', true, false]],
+  );
+});
+
+test('backups put back while the queue runs leave one that goes on, whatever is called meanwhile', async () => {
+  await call.subjects.add({ name: 'Kelp', photos: [{ path: kelp }] });
+  const { jobs } = await call.jobs.enqueue({ request: { prompt: '@kelp hops', ...tiny }, batch: { seeds: 6 } });
+  const { name } = await call.backups.create({});
+  await call.queue.start({});
+  await until(async () => (await call.clips.list({})).clips.length > 0);
+  await assert.rejects(call.backups.restore({ name: 'daily-1' }), refused('badRequest', /there is no backup "daily-1"/));
+  assert.notEqual((await call.queue.state({})).state, 'stopped');
+  const asked = [
+    call.backups.restore({ name }),
+    call.queue.start({}),
+    call.backups.restore({ name }),
+    call.queue.start({}),
+    call.jobs.list({}),
+  ] as const;
+  await Promise.all(asked);
+  await until(async () => (await call.jobs.list({ status: ['completed'] })).jobs.length === jobs.length);
+  await idle();
+  const { clips } = await call.clips.list({});
+  assert.equal(clips.length, jobs.length);
+  assert.ok(clips.every(c => !c.missing));
+  const attempts = (await call.jobs.list({})).jobs.map(j => j.attempt);
+  assert.deepEqual(
+    attempts,
+    attempts.map(() => 1),
+    'two runners took each other’s jobs',
+  );
+  // of clips that the backup does not know the files are still there
+  const { orphans, missing, database } = await call.storage.check({});
+  assert.deepEqual([missing, database], [[], 'ok']);
+  assert.ok(orphans.some(o => o.name.startsWith('clips/')));
+});
+
+test('what can be cleaned is said, then goes; files that a job is about to give to its clip stay', async () => {
+  await call.subjects.add({ name: 'Kelp', photos: [{ path: kelp }] });
+  const { jobs } = await call.jobs.enqueue({ request: { prompt: '@kelp hops', ...tiny }, batch: { seeds: 2 } });
+  await call.queue.start({});
+  await until(async () => (await call.clips.list({})).clips.length === 2);
+  await idle();
+  const waiting = (await call.jobs.enqueue({ request: { prompt: '@kelp sits', ...tiny } })).jobs[0]!;
+  await call.jobs.pause({ id: waiting.id });
+  const put = (file: string, bytes: number) => {
+    mkdirSync(join(home, file, '..'), { recursive: true });
+    writeFileSync(join(home, file), Buffer.alloc(bytes));
+  };
+  const stay = [
+    `previews/${waiting.id}-poster.jpg`,
+    `previews/${waiting.id}-2-sprite.jpg`,
+    `latents/${waiting.id}.safetensors`,
+    `work/${waiting.id}/clip.mp4`,
+  ];
+  const go = ['previews/j900-poster.jpg', 'latents/j900.safetensors', 'work/j900/clip.mp4', 'photos/ab/abc.png', 'masks/ab/abc.png'];
+  for (const file of [...stay, ...go]) put(file, 1000);
+  const orphans = (await call.storage.check({})).orphans.map(o => o.name);
+  assert.deepEqual(orphans.toSorted(), go.toSorted());
+  const { kinds } = await call.storage.show({});
+  const can = Object.fromEntries(kinds.map(k => [k.kind, k.cleanable]));
+  assert.deepEqual([can['photos'], can['previews'], can['work'], can['clips']], [2000, 1000, 1000, 0]);
+  assert.equal(can['latents'], 1000 + 2 * 1000); // the painter's are 1000 bytes each
+  const kindsToClean = ['photos', 'previews', 'latents', 'work'] as const;
+  const would = await call.storage.clean({ kinds: [...kindsToClean], dryRun: true });
+  assert.ok(go.every(f => existsSync(join(home, f))));
+  assert.deepEqual(await call.storage.clean({ kinds: [...kindsToClean, 'work'] }), would);
+  assert.deepEqual(would, { files: 7, bytes: 7000 });
+  assert.ok(go.every(f => !existsSync(join(home, f))) && stay.every(f => existsSync(join(home, f))));
+  const { clips } = await call.clips.list({});
+  assert.deepEqual(
+    [clips.map(c => c.latentsBytes), clips.map(c => c.missing)],
+    [
+      [0, 0],
+      [false, false],
+    ],
+  );
+  assert.deepEqual((await call.storage.check({})).missing, []);
+  assert.equal(jobs.length, 2);
+});
+
+test('the program’s checkpoint gone or damaged: a person’s own serves, and alone it says why', async () => {
+  await studio.close();
+  const own = join(all, 'own');
+  cpSync(toybox, own, { recursive: true });
+  await open({ embedded: [{ name: 'Toybox', path: join(all, 'nowhere') }] });
+  await assert.rejects(call.checkpoints.list({}), refused('missing', /nothing at .*nowhere/));
+  const added = await call.checkpoints.add({ path: own, name: 'Mine' });
+  assert.deepEqual(
+    (await call.checkpoints.list({})).checkpoints.map(c => [c.id, c.name, c.isDefault]),
+    [[added.id, 'Mine', true]],
+  );
+  await assert.rejects(call.checkpoints.edit({ id: added.id, name: '  ' }), refused('badInput', /name is empty/));
+  const { subject } = await call.subjects.add({ name: 'Kelp', photos: [{ path: kelp }] });
+  assert.equal((await call.jobs.enqueue({ request: { prompt: '@kelp hops', ...tiny } })).jobs[0]!.resolved.checkpoint.id, added.id);
+  await assert.rejects(call.checkpoints.remove({ id: added.id }), refused('conflict', /1 waiting job needs Mine/));
+  renameSync(own, `${own}-moved`);
+  await assert.rejects(
+    call.jobs.enqueue({ request: { prompt: '@kelp hops', ...tiny, subjects: [subject.id] } }),
+    refused('missing', /Mine \(k1\) is gone/),
+  );
+  await assert.rejects(call.checkpoints.find({ id: added.id, path: join(toybox, 'adapter') }), refused('conflict', /its content differs/));
+  assert.equal((await call.checkpoints.find({ id: added.id, path: `${own}-moved` })).missing, false);
+});
+
+test('a pipe or a link in a clip’s place is a missing file', async () => {
+  await call.subjects.add({ name: 'Kelp', photos: [{ path: kelp }] });
+  const file = (await call.media.locate({ id: 'p1' })).path;
+  for (const make of [() => void spawnSync('mkfifo', [file]), () => symlinkSync('/etc/passwd', file), () => mkdirSync(file)]) {
+    rmSync(file, { recursive: true, force: true });
+    make();
+    await assert.rejects(
+      call.media.read({ id: 'p1', kind: 'photo' }),
+      refused('missing', /^the photo of p1 is gone from the library's folder/),
+    );
+  }
+});
+
+test('a file that is no clip is told as such', async () => {
+  await assert.rejects(call.requests.read({ path: kelp }), refused('badFile', /not an MP4 video/));
+});
