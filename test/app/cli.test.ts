@@ -5,7 +5,7 @@ import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { readOrder } from '../../electron/cli.ts';
+import { readOrder } from '../../electron/cli/direct.ts';
 import { inProcessEngine } from '../../electron/engine/main.ts';
 import { readRequest } from '../../electron/media/metadata.ts';
 import { checkpoint, marked, photo, root, run, sleep, start } from '../support/run.ts';
@@ -52,7 +52,7 @@ test('a clip, the request in it, and events in order', async () => {
 });
 
 test('the engine in this process makes the same frames as one of its own', async () => {
-  const { order } = await readOrder([...generate('inside.mp4').slice(1), '--checkpoint', checkpoint]);
+  const order = await readOrder([...generate('inside.mp4').slice(1), '--checkpoint', checkpoint]);
   await inProcessEngine.run(order, () => undefined, new AbortController().signal);
   assert.ok(readFileSync(order.out).equals(readFileSync(out('one.mp4'))));
 });
@@ -61,7 +61,7 @@ test('an old Node gets one sentence', () => {
   const old = `data:text/javascript,Object.defineProperty(process.versions, 'node', { value: '20.11.1' })`;
   const ended = spawnSync(process.execPath, ['--import', old, join(root, 'electron/protagonist.js'), 'doctor'], { encoding: 'utf8' });
   assert.equal(ended.status, 1);
-  assert.match(ended.stderr, /^Protagonist needs Node 22\.12 or newer and this is 20\.11\.1: [^\n]*\n$/);
+  assert.match(ended.stderr, /^Protagonist needs Node 24 or newer and this is 20\.11\.1: [^\n]*\n$/);
 });
 
 test('the same seed gives the same bytes, another one does not; a finished clip is made anew', async () => {
@@ -91,7 +91,21 @@ const mistakes: readonly (readonly [string, string[], RegExp])[] = [
   ['an output folder that is not there', ['generate', '--prompt', 'x', '--out', '/nowhere/clip.mp4'], /no folder/],
   ['words without quotes', ['generate', '--prompt', 'x', '--seed', '1', 'more'], /'more' belongs to no option/],
   ['an unknown command', ['generat'], /no command 'generat'/],
-  ['inspect without a file', ['inspect'], /one file/],
+  ['inspect without a file', ['inspect'], /FILE is missing: protagonist inspect FILE/],
+  ['inspect of two files', ['inspect', 'a', 'b'], /'b' belongs to no option/],
+  [
+    'a handle and a file',
+    ['generate', '--prompt', 'x', '--subject', '@kelp', 'a.png'],
+    /@kelp is of the library and a\.png is a photo file/,
+  ],
+  [
+    'a library option for a file',
+    ['generate', '--prompt', 'x', '--subject', 'a.png', '--detach'],
+    /--detach is for subjects of the library/,
+  ],
+  ['an unknown verb of a noun', ['clip', 'lst'], /no 'clip lst': did you mean clip list\?/],
+  ['a noun alone', ['clip'], /clip what\? There are clip list/],
+  ['options before the verb', ['--home', '/x', 'clip', 'list'], /options come after the verb/],
 ];
 for (const [name, args, sentence] of mistakes)
   test(`exit 2: ${name}`, async () => {

@@ -1,9 +1,17 @@
 /** @file Command line arguments: what is understood, and the sentence for what is not. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseArguments, UsageError } from '../../electron/arguments.ts';
+import { parseArguments, UsageError } from '../../electron/cli/arguments.ts';
 
-const spec = { subject: 'texts', prompt: 'text', 'negative-prompt': 'text', steps: 'number', fps: 'number', json: 'flag' } as const;
+const spec = {
+  subject: 'texts',
+  tag: 'each',
+  prompt: 'text',
+  'negative-prompt': 'text',
+  steps: 'number',
+  fps: 'number',
+  json: 'flag',
+} as const;
 const parse = (...argv: string[]) => parseArguments(argv, spec);
 
 test('each kind, joined and apart', () => {
@@ -19,6 +27,10 @@ test('a list takes what follows up to the next option, again and again', () => {
     options: { subject: ['a', '-b', 'c', 'd'], json: true },
     rest: ['e'],
   });
+});
+
+test('a repeated option takes one value each time', () => {
+  assert.deepEqual(parse('--tag', 'a', 'b', '--tag=c', '--tag', '-d'), { options: { tag: ['a', 'c', '-d'] }, rest: ['b'] });
 });
 
 test('what belongs to no option is the rest; two dashes end the options', () => {
@@ -41,6 +53,8 @@ const mistakes: readonly (readonly [string[], RegExp])[] = [
   [['--prompt'], /^--prompt needs a value$/],
   [['--prompt', '--json'], /^--prompt needs a value .*--prompt=--json/],
   [['--subject', '--json'], /--subject needs a value/],
+  [['--tag'], /^--tag needs a value$/],
+  [['--tag', '--json'], /--tag needs a value/],
   [['--prompt', 'a', '--prompt', 'b'], /--prompt is given twice/],
   [['--steps', '1', '--steps=1'], /--steps is given twice/],
   [['--json=yes'], /--json takes no value/],
@@ -58,14 +72,14 @@ for (const [argv, sentence] of mistakes)
   });
 
 test('whatever is typed is understood or refused with a usage error, and no value is lost', () => {
-  const words = ['--subject', '--prompt', '--prompt=', '--steps', '--json', '--', '-x', '3', ''];
+  const words = ['--subject', '--prompt', '--prompt=', '--tag', '--steps', '--json', '--', '-x', '3', ''];
   let understood = 0;
   const all = (argv: readonly string[]): void => {
     try {
       const { options, rest } = parseArguments(argv, spec);
       understood++;
       const values =
-        [...rest, ...(options.subject ?? []), ...(options.prompt === undefined ? [] : [options.prompt])].length +
+        [...rest, ...(options.subject ?? []), ...(options.tag ?? []), ...(options.prompt === undefined ? [] : [options.prompt])].length +
         (options.steps === undefined ? 0 : 1);
       const ended = argv.indexOf('--');
       // each word that is no option's name is a value, behind two dashes every word

@@ -3,12 +3,12 @@
 /** A mistake in what was typed: exit status 2. */
 export class UsageError extends Error {}
 
-/** How an option reads its value. `flag` takes none; a list takes one or more, up to the next option. */
-export type Kind = 'flag' | 'text' | 'number' | 'texts';
+/** How an option reads its value. `flag` takes none; `each` one every time it is given; `texts` one or more, up to the next option. */
+export type Kind = 'flag' | 'text' | 'number' | 'each' | 'texts';
 type Parsed<K extends Kind> = K extends 'flag' ? boolean : K extends 'text' ? string : K extends 'number' ? number : string[];
 export type Options<S extends Record<string, Kind>> = { [O in keyof S]?: Parsed<S[O]> };
 
-/** Reads `argv` against `spec` (option name without dashes -> kind). `--name=value` and `--name value` are the same, a repeated list goes on, `--` ends the options.
+/** Reads `argv` against `spec` (option name without dashes -> kind). `--name=value` and `--name value` are the same, a repeated `each` or `texts` goes on, `--` ends the options.
  * @throws UsageError for an unknown option (with the closest name), a missing or doubled value, a number that is none */
 export function parseArguments<S extends Record<string, Kind>>(argv: readonly string[], spec: S): { options: Options<S>; rest: string[] } {
   const options: Record<string, boolean | string | number | string[]> = {},
@@ -40,10 +40,10 @@ export function parseArguments<S extends Record<string, Kind>>(argv: readonly st
     if (given === undefined) throw new UsageError(`--${name} needs a value`);
     if (equals < 0 && given.startsWith('--'))
       throw new UsageError(`--${name} needs a value (one that begins with dashes is joined to it: --${name}=${given})`);
-    if (kind === 'texts') {
+    if (kind === 'each' || kind === 'texts') {
       const list = (options[name] ??= []) as string[];
       list.push(given);
-      while (equals < 0 && argv[i + 1] !== undefined && !argv[i + 1]!.startsWith('--')) list.push(argv[++i]!);
+      while (kind === 'texts' && equals < 0 && argv[i + 1] !== undefined && !argv[i + 1]!.startsWith('--')) list.push(argv[++i]!);
       continue;
     }
     if (options[name] !== undefined) throw new UsageError(`--${name} is given twice`);
@@ -57,7 +57,7 @@ export function parseArguments<S extends Record<string, Kind>>(argv: readonly st
 }
 
 /** The name that differs from `word` by the fewest letters, if by no more than three. */
-function closest(word: string, names: readonly string[]): string | undefined {
+export function closest(word: string, names: readonly string[]): string | undefined {
   const distance = (a: string, b: string): number => {
     let row = Array.from({ length: b.length + 1 }, (_, j) => j);
     for (let i = 1; i <= a.length; i++) {

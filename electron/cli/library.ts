@@ -1,0 +1,32 @@
+/** @file Joins the studio and the engine: a library as the commands use it, whoever owns it. */
+import { createRequire } from 'node:module';
+import { resolve } from 'node:path';
+import type { Opened } from '../contract/wire.ts';
+import { UsageError } from './arguments.ts';
+import { clipEngine } from './engine.ts';
+import { tell } from './print.ts';
+import { toybox } from './toybox.ts';
+
+const version = (createRequire(import.meta.url)('../../package.json') as { version: string }).version;
+
+/** A way to the library: as a client of the process that owns it, or as its owner until `close`. When the owner ends, this process talks to the next one, or becomes it.
+ * @param home its folder; undefined: PROTAGONIST_HOME, else this user's data folder
+ * @throws StudioError where it cannot be opened */
+export async function openLibrary(home: string | undefined): Promise<Opened> {
+  if (home === '') throw new UsageError("--home is empty: name the library's folder");
+  const { libraryHome } = await import('../studio/places.ts');
+  const { openStudio } = await import('../studio/owner.ts');
+  const folder = home === undefined ? libraryHome() : resolve(home);
+  const become = async () => {
+    const { startStudio } = await import('../studio/studio.ts');
+    return startStudio({
+      home: folder,
+      version,
+      engine: clipEngine(),
+      verifier: clipEngine(1),
+      embedded: [{ name: 'Toybox', path: toybox }],
+      can: { paths: true, dragOut: false, reveal: false, pickFolder: false },
+    });
+  };
+  return openStudio(folder, become, { version, warn: tell });
+}

@@ -1,0 +1,37 @@
+/** @file The table of verbs: everything the command line can do. */
+import { clipVerbs } from './clip.ts';
+import { forecast, generate } from './generate.ts';
+import { jobVerbs, queueVerbs } from './job.ts';
+import { backupVerbs, settingsVerbs, storageVerbs } from './keeping.ts';
+import { doctor, inspect } from './machine.ts';
+import { subjectVerbs } from './subject.ts';
+import { adapterVerbs, checkpointVerbs } from './weights.ts';
+import type { MethodName, Verb } from './verb.ts';
+
+export const verbs: readonly Verb[] = [
+  generate,
+  forecast,
+  ...subjectVerbs,
+  ...clipVerbs,
+  ...jobVerbs,
+  ...queueVerbs,
+  ...checkpointVerbs,
+  ...adapterVerbs,
+  ...settingsVerbs,
+  ...storageVerbs,
+  ...backupVerbs,
+  doctor,
+  inspect,
+];
+
+/** What a noun alone means. */
+export const alone: Readonly<Partial<Record<string, string>>> = {
+  settings: 'settings show',
+  storage: 'storage show',
+  queue: 'queue show',
+};
+
+/** The API's methods that no verb calls, and why. */
+export const unused: Readonly<Partial<Record<MethodName, string>>> = {
+  'media.read': 'pieces of files are for clients that cannot read them where they lie: clip show and clip save are the command line’s',
+};
