@@ -177,7 +177,7 @@ export const subjectVerbs = [
   verb({
     name: 'subject erase',
     takes: '[SUBJECT...]',
-    help: 'delete these removed subjects and their photos for good, or all that was removed; clips stay',
+    help: 'delete removed subjects and photos for good, these or all; clips stay',
     options: { yes: ['flag', '', 'do not ask'] },
     uses: ['subjects.erase'],
     act: async ({ client, words, options }) => {

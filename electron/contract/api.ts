@@ -18,6 +18,7 @@ import {
   cleanableKinds,
   subject,
   subjectKinds,
+  itemName,
   subjectName,
   tag,
   tags,
@@ -168,7 +169,7 @@ export const api = {
     edit: method(
       z.object({
         id: clipId,
-        name: text('the name', 120).optional(),
+        name: itemName.optional(),
         stars: z.number().int().min(0).max(5).optional(),
         addTags: tags.optional(),
         removeTags: tags.optional(),
@@ -237,8 +238,8 @@ export const api = {
   checkpoints: {
     list: method(none, z.object({ checkpoints: z.array(checkpoint) })),
     /** A diffusers folder, used where it lies; read whole once, to know it again. */
-    add: method(z.object({ path, name: text('the name', 120).optional() }), checkpoint),
-    edit: method(z.object({ id: checkpointId, name: text('the name', 120).optional(), isDefault: z.literal(true).optional() }), checkpoint),
+    add: method(z.object({ path, name: itemName.optional() }), checkpoint),
+    edit: method(z.object({ id: checkpointId, name: itemName.optional(), isDefault: z.literal(true).optional() }), checkpoint),
     /** Takes it off the list; its files stay. */
     remove: method(z.object({ id: checkpointId }), nothing),
     find: method(z.object({ id: checkpointId, path }), checkpoint),
@@ -249,7 +250,7 @@ export const api = {
     add: method(
       z.object({
         path,
-        name: text('the name', 120).optional(),
+        name: itemName.optional(),
         scale: z.number().min(-100).max(100).default(1),
         subjects: z.array(subjectId).max(100).default([]),
       }),
@@ -258,7 +259,7 @@ export const api = {
     edit: method(
       z.object({
         id: adapterId,
-        name: text('the name', 120).optional(),
+        name: itemName.optional(),
         scale: z.number().min(-100).max(100).optional(),
         subjects: z.array(subjectId).max(100).optional(),
       }),

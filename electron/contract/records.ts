@@ -22,6 +22,8 @@ export const text = (name: string, longest: number) =>
 
 export const subjectKinds = ['person', 'pet', 'toy', 'product', 'character', 'other'] as const;
 export const photoViews = ['front', 'side', 'back', 'detail'] as const;
+/** Of a clip, a checkpoint, an adapter. */
+export const itemName = text('the name', 120).refine(s => s !== '', 'the name is empty: write one');
 export const subjectName = text('the name', 120).refine(s => s !== '', 'the name is empty: give the subject a name');
 /** How a subject is called in a prompt, without the @: letters, digits, `-` and `_` of any script. */
 export const handle = z

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import type { api } from '../contract/api.ts';
 import { StudioError } from '../contract/errors.ts';
 import { rowOf, type AdapterId, type CheckpointId, type SubjectId } from '../contract/ids.ts';
-import { adapter, checkpoint, type Adapter, type Checkpoint } from '../contract/records.ts';
+import { adapter, checkpoint, sha256, type Adapter, type Checkpoint } from '../contract/records.ts';
 import type { HostOf } from '../contract/rpc.ts';
 import type { Engine, Verified } from '../../native-models/tasks.ts';
 import { DatabaseError } from './database.ts';
@@ -23,7 +23,7 @@ const recommended = checkpoint.shape.recommended;
 /** What the rows keep beside their columns. */
 const checkpointRow = checkpoint
   .omit({ id: true, isDefault: true, missing: true, recommended: true })
-  .extend({ recommended: recommended.omit({ adapterId: true }), files });
+  .extend({ recommended: recommended.omit({ adapterId: true }).extend({ adapter: sha256.nullable() }), files });
 const adapterRow = adapter.omit({ id: true, subjects: true, missing: true }).extend({ files });
 
 interface Row {
@@ -93,15 +93,13 @@ export function catalogue(library: Library, verify: Pick<Engine, 'verify'>, embe
 
   const checkpointOf = (row: Row & { readonly is_default: number }): Checkpoint => {
     const { files: seen, ...record } = readRecord(checkpointRow, row.record, `checkpoint k${row.id}`);
-    const own = db.get<{ id: number }>(
-      `SELECT id FROM adapters WHERE json_extract(record, '$.checkpointId') = ? ORDER BY id`,
-      `k${row.id}`,
-    );
+    const { adapter, ...recommended } = record.recommended,
+      own = adapter === null ? undefined : db.get<{ id: number }>('SELECT id FROM adapters WHERE sha256 = ?', adapter);
     return {
       ...record,
       id: `k${row.id}`,
       isDefault: row.is_default === 1,
-      recommended: { ...record.recommended, adapterId: own ? `a${own.id}` : null },
+      recommended: { ...recommended, adapterId: own ? `a${own.id}` : null },
       missing: gone(row.path, seen),
     };
   };
@@ -127,6 +125,12 @@ export function catalogue(library: Library, verify: Pick<Engine, 'verify'>, embe
         db.get<Row>('SELECT * FROM checkpoints WHERE sha256 = ?', found.sha256) ??
         (isEmbedded ? db.get<Row>('SELECT * FROM checkpoints WHERE path = ?', toRow(path)) : undefined);
       const old = before && readRecord(checkpointRow, before.record, `checkpoint k${before.id}`);
+      // A copy of what is known and in its place changes nothing but the name.
+      if (before && old && !isEmbedded && before.path !== toRow(path) && old.sha256 === found.sha256 && !gone(before.path, old.files)) {
+        if (name !== undefined && !old.embedded)
+          db.run('UPDATE checkpoints SET record = ? WHERE id = ?', JSON.stringify({ ...old, name }), before.id);
+        return `k${before.id}`;
+      }
       const record = checkpointRow.parse({
         name: name ?? old?.name ?? (basename(path) || 'checkpoint'),
         className: found.className,
@@ -134,7 +138,7 @@ export function catalogue(library: Library, verify: Pick<Engine, 'verify'>, embe
         bytes: found.bytes,
         embedded: isEmbedded || (old?.embedded ?? false),
         severalSubjects: found.severalSubjects,
-        recommended: settings,
+        recommended: { ...settings, adapter: brought?.sha256 ?? null },
         createdAt: old?.createdAt ?? now(),
         files: found.files,
       });
@@ -215,24 +219,20 @@ export function catalogue(library: Library, verify: Pick<Engine, 'verify'>, embe
       db.get<Row>('SELECT * FROM adapters WHERE sha256 = ?', found.sha256) ??
       db.get<Row>('SELECT * FROM adapters WHERE path = ?', toRow(path));
     const old = before && readRecord(adapterRow, before.record, `adapter a${before.id}`);
+    const stays = old?.sha256 === found.sha256 && !gone(before!.path, old.files), // a copy of what is known and in its place
+      place = stays ? before!.path : toRow(path);
     const record = adapterRow.parse({
       name: name ?? old?.name ?? basename(path).replace(/\.safetensors$/i, ''),
       sha256: found.sha256,
       bytes: found.bytes,
       rank: found.ranks.length === 1 ? found.ranks[0] : null,
       scale: scale ?? old?.scale ?? 1,
-      checkpointId: checkpointId ?? old?.checkpointId ?? null,
+      checkpointId: old?.checkpointId ?? checkpointId ?? null,
       createdAt: old?.createdAt ?? now(),
-      files: found.files,
+      files: stays ? old.files : found.files,
     });
     if (before)
-      db.run(
-        'UPDATE adapters SET sha256 = ?, path = ?, record = ? WHERE id = ?',
-        found.sha256,
-        toRow(path),
-        JSON.stringify(record),
-        before.id,
-      );
+      db.run('UPDATE adapters SET sha256 = ?, path = ?, record = ? WHERE id = ?', found.sha256, place, JSON.stringify(record), before.id);
     else db.run('INSERT INTO adapters (sha256, path, record) VALUES (?, ?, ?)', found.sha256, toRow(path), JSON.stringify(record));
     return `a${db.get<{ id: number }>('SELECT id FROM adapters WHERE sha256 = ?', found.sha256)!.id}`;
   };

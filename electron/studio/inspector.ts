@@ -20,6 +20,12 @@ function counts(db: Database): Map<string, number> {
 }
 function problemOf(db: Database, check: 'integrity_check' | 'quick_check'): string | undefined {
   const [found] = db.all<Record<string, string>>(`PRAGMA ${check}(1)`).map(row => row[check]);
+  const code = /error code=(\d+)/.exec(found ?? '')?.[1]; // a page that was not given (10: IOERR) is not a damaged one
+  if ((Number(code) & 255) === 10)
+    throw new DatabaseError(
+      'disk',
+      `the library's database cannot be read: its disk reported an error (${code!}): try again, and look after that disk if it comes back`,
+    );
   return found === 'ok' ? undefined : (found ?? 'no answer').replace(/^\*\*\* in database main \*\*\*\n/, '').replaceAll('\n', ' ');
 }
 

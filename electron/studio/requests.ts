@@ -87,8 +87,13 @@ export function requestsPart(sources: Sources): HostOf<typeof api>['requests'] {
       if (studio.success) {
         asked.prompt = studio.data.prompt;
         asked.cutOut = studio.data.cutOut;
+        const known = studio.data.subjects.flatMap(s => sources.subjectByHandle(s.handle) ?? []);
         const photos = studio.data.photos.flatMap(p => {
-          const own = sources.photoByContent(p.sha256);
+          // the same photo may belong to several subjects: then it is meant of the one that was named
+          const [meant] = known.flatMap(subject =>
+            subject.photos.filter(x => x.sha256 === p.sha256 && !x.removed).map(({ id }) => ({ id, subject })),
+          );
+          const own = meant ?? sources.photoByContent(p.sha256);
           if (!own) missing.push(`the photo ${p.name}`);
           return own ? [own] : [];
         });

@@ -174,6 +174,7 @@ export function startRunner(options: RunnerOptions): Runner {
   const { home, db } = library;
   const pausedSchema = z.object({ paused: z.boolean().default(false) });
   const active = new Map<JobId, Active>();
+  const engines = new Set<Engine>();
   const holds = new Map<JobId, number>();
   let started = false,
     running: Promise<unknown> | undefined,
@@ -224,10 +225,12 @@ export function startRunner(options: RunnerOptions): Runner {
       secondsLeft = left === null || secondsLeft === null ? null : secondsLeft + left;
     }
     const text = troubled ?? hold?.text ?? null;
+    // By the rows: what has just been claimed, or is just being put back, is not active, and nobody may take the queue for empty.
+    const running = queue.list({ status: ['inProgress'], batch: null, after: null, limit: 500 }).jobs.map(j => j.id);
     return {
-      state: isPaused() ? 'paused' : !started || stopping ? 'stopped' : text !== null ? 'held' : active.size ? 'running' : 'idle',
+      state: isPaused() ? 'paused' : !started || stopping ? 'stopped' : text !== null ? 'held' : running.length ? 'running' : 'idle',
       text: takes() ? text : null,
-      running: [...active.keys()],
+      running,
       waiting: count,
       secondsLeft,
     };
@@ -262,10 +265,9 @@ export function startRunner(options: RunnerOptions): Runner {
       return false;
     }
   };
-  const holdFor = async (failure: Failure): Promise<void> => {
+  /** @param had free bytes when it failed */
+  const holdFor = (failure: Failure, had = 0): void => {
     const until = performance.now() + 60_000;
-    let had = 0;
-    if (failure.code === 'noSpace') had = await freeBytes().catch(() => 0);
     const roomier = async () => {
       const free = await freeBytes();
       return free >= Math.min(1 << 30, had + (1 << 20)) || performance.now() > until;
@@ -625,8 +627,9 @@ export function startRunner(options: RunnerOptions): Runner {
       const n = (holds.get(id) ?? 0) + 1;
       if (ofDatabase || failure.code === 'noSpace' || n < mostHolds || !(await takesFiles())) {
         holds.set(id, n);
+        const had = failure.code === 'noSpace' ? await freeBytes().catch(() => 0) : 0; // now: by the time a full disk takes the release it has room again
         await insist(() => queue.release(claim));
-        return holdFor(failure);
+        return holdFor(failure, had);
       }
     }
     holds.delete(id);
@@ -688,6 +691,7 @@ export function startRunner(options: RunnerOptions): Runner {
 
   const lane = async (device: Device): Promise<void> => {
     const engine = options.engine(device);
+    engines.add(engine);
     while (!stopping) {
       const seen = calls;
       if (hold && takes()) {
@@ -737,6 +741,7 @@ export function startRunner(options: RunnerOptions): Runner {
       paused = true;
       tell();
       await Promise.all([...active.values()].map(({ claim }) => halt(claim.id, () => queue.release(claim), true)));
+      await Promise.all([...engines].map(engine => engine.close())); // an idle one holds its device too
     },
     resume: () => {
       remember(library, 'queue', { paused: false });

@@ -65,7 +65,7 @@ export function explain(program: string, device: string, cause: unknown): Device
   const said = cause instanceof Error ? cause.message : String(cause);
   const rows: readonly [RegExp, DeviceError['reason'], string][] = [
     [
-      /out of memory|failed to allocate memory|bad_alloc|bad allocation|CUDA failure 2\b|CU(?:BLAS|DNN)_STATUS_(?:ALLOC_FAILED|NOT_INITIALIZED)|available memory of/i,
+      /out of memory|failed to allocate memory|bad_alloc|bad allocation|CUDA failure 2\b|CUBLAS failure [13]\b|CU(?:BLAS|DNN)_STATUS_(?:ALLOC_FAILED|NOT_INITIALIZED)|expr=cu(?:blas|blasLt|dnn)Create\b|available memory of/i,
       'outOfMemory',
       `${device} has no memory left; close what else uses it, or ask for a smaller picture, fewer frames or a 16-bit precision`,
     ],

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Everything that is to be shown on an NVIDIA GPU, through Node: goldens, a Toybox clip, CogVideoX-5B's true size, PyTorch beside. One failing part does not stop the others; the last lines are the sums.
-#   sh test/gpu/run.sh [prepare|checks]        no argument: both; about four minutes on an H200
+# Everything that is to be shown on an NVIDIA GPU, through Node: goldens, a Toybox clip, CogVideoX-5B's true size, PyTorch beside; the studio's queue. One failing part does not stop the others; the last lines are the sums.
+#   sh test/gpu/run.sh [prepare|checks|studio]        no argument: all; about four minutes on an H200, and six more for the studio
 # Needs: npm ci; libonnxruntime_providers_{cuda,shared}.so of the PyPI wheel onnxruntime-gpu 1.30.0 beside onnxruntime-node's libonnxruntime.so.1; CUDA 13 and cuDNN 9 (found in Python's packages,
 # as PyTorch brings them, or under /usr/local); a python3 with torch, transformers, safetensors, diffusers; 16 GB of disk and, for the VAE untiled, a GPU of 48 GB.
-# Environment: GOLDENS (folders of cases, separated by spaces), TOYBOX (a checkpoint folder), PHOTO, WORK (what is written on the way), OUT (logs and results.json), NODE, PYTHON.
+# Environment: GOLDENS (folders of cases, separated by spaces), TOYBOX (a checkpoint folder), PHOTO, WORK (what is written on the way), OUT (logs, results.json, studio.json), NODE, PYTHON.
 set -u
 cd "$(dirname "$0")/../.."
 : "${GOLDENS:=test/parity/cases}" "${TOYBOX:=assets/toybox}" "${PHOTO:=test/support/photo.png}" "${WORK:=/tmp/protagonist-gpu}" "${OUT:=$WORK/out}" "${NODE:=node}" "${PYTHON:=python3}"
@@ -40,10 +40,21 @@ prepare() {
   : >"$WORK/prepared"
 }
 
-checks() {
+prepared() {
   if [ -e "$WORK/preparing" ]; then for _ in $(seq 150); do [ -e "$WORK/prepared" ] && break; sleep 1; done; fi
   cat "$WORK/prepare.log" 2>/dev/null
   nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader
+}
+
+# STUDIO: further arguments of studio.ts
+studio() {
+  prepared
+  run_engine studio 560 test/gpu/studio.ts --photo "$PHOTO" --work "$WORK/studio" --json "$OUT/studio.json" ${STUDIO:-} "$WORK/5b"
+  cp "$WORK/studio.log" "$OUT/" 2>/dev/null
+}
+
+checks() {
+  prepared
   run_engine clip 120 test/gpu/clip.ts --photo "$PHOTO" --json "$WORK/clip.json" "$TOYBOX" &
   run_engine goldens 120 test/gpu/goldens.ts --torch "$WORK/torch.json" --json "$WORK/goldens.json" $GOLDENS
   wait
@@ -61,5 +72,6 @@ PY
 case ${1:-both} in
   prepare) prepare >"$WORK/prepare.log" 2>&1 ;;
   checks) checks ;;
-  *) prepare; checks ;;
+  studio) studio ;;
+  *) prepare; checks; studio ;;
 esac
