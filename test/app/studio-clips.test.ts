@@ -18,14 +18,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import fc from 'fast-check';
-import { StudioError, type ErrorCode } from '../../electron/contract/errors.ts';
+import { StudioError } from '../../electron/contract/errors.ts';
 import type { NewClip } from '../../electron/studio/clips.ts';
 import { findFfmpeg } from '../../electron/media/ffmpeg.ts';
 import { readRequest } from '../../electron/media/metadata.ts';
 import { clipPictures } from '../../electron/media/poster.ts';
 import { writeVideo } from '../../electron/media/video-writer.ts';
 import { hostile } from '../support/arbitrary.ts';
-import { clipLike, newLibrary, openParts } from '../support/library.ts';
+import { clipLike, newLibrary, openParts, refused } from '../support/library.ts';
 
 const lemon = new URL('../../assets/toybox/photos/lemon.jpg', import.meta.url).pathname;
 const folder = mkdtempSync(join(tmpdir(), 'protagonist-clips-'));
@@ -51,14 +51,6 @@ beforeEach(async () => {
 });
 afterEach(() => library.close());
 
-const refused =
-  (code: ErrorCode, ...words: RegExp[]) =>
-  (e: unknown) => {
-    assert.ok(e instanceof StudioError, String(e));
-    assert.equal(e.code, code, e.message);
-    for (const w of words) assert.match(e.message, w);
-    return true;
-  };
 const home = (...names: string[]) => join(library.home, ...names);
 let serial = 0;
 /** A clip with all its files, as a finished job leaves it. Each file differs in its last bytes, as clips do. */

@@ -6,11 +6,11 @@ import { join } from 'node:path';
 import { beforeEach, afterEach, describe, test } from 'node:test';
 import fc from 'fast-check';
 import sharp from 'sharp';
-import { StudioError, type ErrorCode } from '../../electron/contract/errors.ts';
+import { StudioError } from '../../electron/contract/errors.ts';
 import { fileIn } from '../../electron/studio/library.ts';
 import { makeHandle } from '../../electron/studio/subjects.ts';
 import { hostile } from '../support/arbitrary.ts';
-import { clipLike, newLibrary, openParts } from '../support/library.ts';
+import { clipLike, newLibrary, openParts, refused } from '../support/library.ts';
 
 const photos = new URL('../../assets/toybox/photos/', import.meta.url).pathname;
 const lemon = join(photos, 'lemon.jpg'),
@@ -24,14 +24,6 @@ beforeEach(async () => {
 });
 afterEach(() => library.close());
 
-const refused =
-  (code: ErrorCode, ...words: RegExp[]) =>
-  (e: unknown) => {
-    assert.ok(e instanceof StudioError, String(e));
-    assert.equal(e.code, code, e.message);
-    for (const w of words) assert.match(e.message, w);
-    return true;
-  };
 const base64 = (file: string) => readFileSync(file).toString('base64');
 /** Every file of a folder of the library. */
 const files = (folder: string): string[] =>

@@ -1,8 +1,10 @@
 /** @file Real libraries in temporary folders, and clips to fill them with. */
+import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { api } from '../../electron/contract/api.ts';
+import { StudioError, type ErrorCode } from '../../electron/contract/errors.ts';
 import type { StudioEvent } from '../../electron/contract/events.ts';
 import type { Clip } from '../../electron/contract/records.ts';
 import { client, host, inProcess } from '../../electron/contract/rpc.ts';
@@ -134,3 +136,13 @@ export async function fill(
   const trash = Array.from({ length: size.clips / 50 }, () => `c${1 + Math.floor(next() * size.clips)}` as const);
   if (trash.length) await clips.trash({ ids: trash }, new AbortController().signal);
 }
+
+/** For assert.rejects: a refusal with this code, and a sentence with all of these in it. */
+export const refused =
+  (code: ErrorCode, ...words: RegExp[]) =>
+  (e: unknown): true => {
+    assert.ok(e instanceof StudioError, String(e));
+    assert.equal(e.code, code, e.message);
+    for (const w of words) assert.match(e.message, w);
+    return true;
+  };
