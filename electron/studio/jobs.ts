@@ -28,8 +28,8 @@ export interface Jobs {
   readonly queue: HostOf<typeof api>['queue'];
   /** @throws StudioError `notFound` */
   get(id: JobId): Job;
-  /** The folders of jobs that have not ended, relative to the library. */
-  folders(): ReadonlySet<string>;
+  /** The folders of jobs that have not ended, relative to the library; with `failed`, of those too that can be retried from what is there. */
+  folders(failed?: 'failed'): ReadonlySet<string>;
   start(): void;
   /** Releases what runs, ends its engine; resolves, when nothing is left, with whether it had been started. */
   stop(): Promise<boolean>;
@@ -151,10 +151,10 @@ export function startJobs(library: Library, options: JobsOptions): Jobs {
       },
     },
     get: id => queue.get(id),
-    folders: () =>
+    folders: failed =>
       new Set(
         library.db
-          .all<{ id: number }>(`SELECT id FROM jobs WHERE status IN ('pending', 'inProgress', 'paused')`)
+          .all<{ id: number }>(`SELECT id FROM jobs WHERE status IN ('pending', 'inProgress', 'paused', ?)`, failed ?? 'pending')
           .map(({ id }) => `work/j${id}`),
       ),
     start: () => runner.start(),

@@ -26,6 +26,8 @@ export interface Known {
   previews(): ReadonlySet<string>;
   /** The folders of jobs that are not ended. */
   work(): ReadonlySet<string>;
+  /** Those, and the folders of failed jobs: a retry goes on from what is there. */
+  retryable(): ReadonlySet<string>;
   /** Files that checkpoints and adapters are made of, inside or outside the library. */
   weights(): readonly {
     readonly id: string;
@@ -147,7 +149,7 @@ export function storagePart(library: Library, known: Known): HostOf<typeof api>[
       const clips = known.clips(),
         photos = known.photos(),
         previews = known.previews(),
-        jobs = known.work();
+        jobs = known.retryable();
       const lost = (name: string) => !there.has(name) && !isThere(library, name);
       const missing = [
         ...[...clips].filter(([name]) => lost(name)).map(([, { id, kind }]) => ({ id, what: kind })),

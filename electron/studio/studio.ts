@@ -109,6 +109,7 @@ export async function startStudio(options: StudioOptions): Promise<Studio> {
       clips: () => clips.allFiles(),
       previews: () => new Set([...subjects.neededFiles().previews, ...clips.allThumbnails()]),
       work: () => work.folders(),
+      retryable: () => work.folders('failed'),
       weights: () => weights.files(),
       forgetLatents: files => clips.forgetLatents(files),
       quickCheck: () => quickCheck(db),
