@@ -83,7 +83,7 @@ type Issue = z.core.$ZodIssue;
 function sentenceOf(issues: readonly Issue[]): string {
   const said = [...new Set(issues.map(issue => (issue.path.length ? `${issue.path.join('.')}: ${wordsOf(issue)}` : wordsOf(issue))))];
   const few = said.slice(0, 20);
-  return [...few, ...(said.length > few.length ? [`and ${said.length - few.length} more`] : [])].join('; ');
+  return [...few, ...(said.length > few.length ? [`and ${said.length - few.length} more`] : [])].join('; ').slice(0, 2000); // a key can be as long as a message
 }
 function wordsOf(issue: Issue): string {
   if (issue.code !== 'invalid_union' || issue.errors.length === 0) return issue.message;
