@@ -100,8 +100,13 @@ export async function listen(server: Server, home: string): Promise<string> {
     const fresh = join(folder, 'owner.new');
     rmSync(fresh, { force: true });
     await listening(fresh);
-    chmodSync(fresh, 0o600);
-    renameSync(fresh, join(folder, 'owner.sock')); // nobody ever finds one that others may use, or none where one was
+    try {
+      chmodSync(fresh, 0o600);
+      renameSync(fresh, join(folder, 'owner.sock')); // nobody ever finds one that others may use, or none where one was
+    } catch (e) {
+      await new Promise(done => server.close(done)); // so that it can listen elsewhere
+      throw e;
+    }
   };
   if (fits(join(home, 'owner.new')) || process.platform === 'linux')
     try {
