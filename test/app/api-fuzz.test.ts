@@ -1,6 +1,6 @@
 /** @file Every method of the API under inputs of its shape, nearly of it, and junk: at the parser, and carried out on a real library. PROTAGONIST_FUZZ=10000,300 sets how many of each; PROTAGONIST_SEED repeats a run. */
 import assert from 'node:assert/strict';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
@@ -75,7 +75,9 @@ test(`${executed} inputs a method carried out on a real library (seed ${seed})`,
   writeFileSync(join(files, 'junk.mp4'), Buffer.alloc(5000, 7));
   symlinkSync('loop', join(files, 'loop'));
   spawnSync('mkfifo', [join(files, 'pipe')]);
-  const adapterFile = join(toybox, 'adapter');
+  const checkpoint = join(files, 'toybox'), // a copy: clips are saved beside it
+    adapterFile = join(checkpoint, 'adapter');
+  cpSync(toybox, checkpoint, { recursive: true });
 
   const verifier = clipEngine(1);
   const start = () =>
@@ -84,7 +86,7 @@ test(`${executed} inputs a method carried out on a real library (seed ${seed})`,
       version: '0',
       engine: { ...painter(), verify: (...order) => verifier.verify(...order) },
       verifier,
-      embedded: [{ name: 'Toybox', path: toybox }],
+      embedded: [{ name: 'Toybox', path: checkpoint }],
       can: { paths: true, dragOut: false, reveal: false, pickFolder: false },
     });
   let studio = await start();
@@ -116,7 +118,7 @@ test(`${executed} inputs a method carried out on a real library (seed ${seed})`,
 
   const paths = [
     'fig.jpg', 'set', 'set/kelp.jpg', 'set/notes.txt', 'junk.mp4', 'loop', 'pipe', 'none.mp4', 'writable', 'writable/x.mp4', 'writable/y.MP4', 'writable/no/z.mp4', `writable/${'l'.repeat(300)}.mp4`,
-  ].map(f => join(files, f)).concat([adapterFile, toybox, home, join(home, 'library.db'), join(home, 'lock.db'), join(home, 'clips'), join(home, 'clips/own.mp4'), join(home, 'photos'), '/dev/null', '/dev/full', '/dev/zero', '/etc/passwd', '/proc/self/mem', '/proc/self/environ']); // prettier-ignore
+  ].map(f => join(files, f)).concat([adapterFile, checkpoint, home, join(home, 'library.db'), join(home, 'lock.db'), join(home, 'clips'), join(home, 'clips/own.mp4'), join(home, 'photos'), '/dev/null', '/dev/full', '/dev/zero', '/etc/passwd', '/proc/self/mem', '/proc/self/environ']); // prettier-ignore
   const known = {
     ...likely,
     path: fc.oneof({ arbitrary: fc.constantFrom(...paths), weight: 4 }, { arbitrary: fc.constantFrom(...hostile), weight: 1 }),

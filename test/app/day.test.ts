@@ -1,7 +1,7 @@
 /** @file A day at the command line beside a process that runs the queue. offline.test.ts has the same day without one. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { availableParallelism, loadavg, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { audit, complete, day, forecastError, Person, table, watchClips } from '../support/day.ts';
@@ -10,7 +10,6 @@ const folder = mkdtempSync(join(tmpdir(), 'protagonist-day-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 test('a day beside a running queue', { timeout: 600_000 }, async t => {
-  const busy = loadavg()[0]! > availableParallelism();
   const person = new Person(join(folder, 'library')),
     watch = watchClips(person.home);
   const today = await day({ home: person.home, folder, owner: true, person }).finally(() => watch.stop());

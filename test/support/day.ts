@@ -159,13 +159,13 @@ const long = wish(
   '--frames',
   '17',
   '--width',
-  '128',
+  '96',
   '--height',
-  '128',
+  '96',
   '--steps',
-  '24',
+  '40',
 );
-const second = wish(200, 1, '@fig', 'the toy turns around', '--frames', '17', '--width', '96', '--height', '96', '--steps', '20');
+const second = wish(200, 1, '@fig', 'the toy turns around', '--frames', '17', '--width', '96', '--height', '96', '--steps', '32');
 const prompts = { zh: '柠檬在海滩上跳舞', ar: 'لعبة تقفز على الشاطئ', ru: 'игрушка прыгает через верёвку', th: 'ของเล่นกระโดดบนชายหาด' };
 const grid = wish(300, 4, '@kelp', '@kelp hops over a rope', '--grid', 'steps=4,6', 'guidance-scale=1,4');
 const choice = wish(400, 2, '@set', 'the {red|blue} ball rolls to @set', '--steps', '4');

@@ -18,7 +18,7 @@ export interface Kill {
   readonly at: number;
 }
 /** Kills processes of a person's day at random moments, until it is stopped or has struck so often. */
-export function killer(person: Person, { random: draw, most }: { random: () => number; most: number }): { readonly kills: readonly Kill[]; stop(): Promise<void> } {
+export function killer(person: Person, { random: draw, most, every }: { random: () => number; most: number; every: number }): { readonly kills: readonly Kill[]; stop(): Promise<void> } {
   const kills: Kill[] = [],
     began = performance.now();
   let stopped = false;
@@ -30,7 +30,7 @@ export function killer(person: Person, { random: draw, most }: { random: () => n
   };
   const done = (async () => {
     while (!over() && kills.length < most) {
-      await sleep(100 + draw() * 1500);
+      await sleep(100 + draw() * 2000 * every);
       const r = draw(),
         victim = r < 0.35 ? 'owner' : r < 0.6 ? 'engine' : 'ffmpeg';
       // which is not always there: wait for one, then strike somewhere in its time
@@ -56,6 +56,7 @@ export function killer(person: Person, { random: draw, most }: { random: () => n
 } // prettier-ignore
 
 /** A day in a fresh library under `folder`, with so many kills at most.
+ * @param every seconds between kills, about, beside the wait for a victim
  * @param expected what its clips look like when nothing happens
  * @returns the day; what struck; how many clips were made in more than one attempt
  * @throws AssertionError where anything was lost, half made, different or left behind */
@@ -64,18 +65,20 @@ export async function killedDay({
   expected,
   seed,
   kills: most,
+  every = 1,
   owner,
 }: {
   folder: string;
   expected: ReadonlyMap<string, Made>;
   seed: number;
   kills: number;
+  every?: number;
   owner: boolean;
 }): Promise<{ today: Day; kills: readonly Kill[]; resumed: number }> {
   mkdirSync(folder, { recursive: true });
   const person = new Person(join(folder, 'library'), { patient: true }),
     watch = watchClips(person.home),
-    strikes = killer(person, { random: random(seed), most });
+    strikes = killer(person, { random: random(seed), most, every });
   const today = await day({ home: person.home, folder: join(folder, 'files'), owner, person }).finally(async () => {
     await strikes.stop();
     await watch.stop();
