@@ -44,12 +44,13 @@ export async function makeClip(
   const clock = new Clock(on);
   resetPeakRam();
   const unlock = await lockOutput(order.out);
+  const looking = new AbortController();
   try {
     clock.at('load', 0, 1);
     await sweepParts(order.out);
     await checkOut(order.out);
     if (order.keepLatents !== null) checkKeep(order.out, order.keepLatents);
-    const finding = (found ??= findFfmpeg()); // a missing ffmpeg is said before the work, not after it
+    const finding = (found ??= findFfmpeg(process.env, looking.signal)); // a missing ffmpeg is said before the work, not after it
     finding.catch(() => undefined);
     const checkpoint = await given(() => openCheckpoint(order.checkpoint));
     const adapters = await given(() => order.adapters.map(a => readAdapter(a.file, { scale: a.scale })));
@@ -139,6 +140,8 @@ export async function makeClip(
       runtime.release();
     }
   } catch (e) {
+    looking.abort();
+    await found?.catch(() => undefined);
     found = undefined;
     throw e;
   } finally {

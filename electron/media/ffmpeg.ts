@@ -55,9 +55,15 @@ function launch(file: string, args: readonly string[], options: SpawnOptions): C
   }
 }
 
-/** Runs `ffmpeg -encoders`: its banner says the version, its list the encoders, in one start. Answers a reason when it does not serve. */
-async function tryRun(file: string, source: FfmpegSource): Promise<Ffmpeg | string> {
-  const { code, signal, stdout, stderr, failure } = await new Promise<End & { readonly stdout: string }>(resolve => {
+/** Runs `ffmpeg -encoders`: its banner says the version, its list the encoders, in one start. Answers a reason when it does not serve, or was told to stop, and then it has gone. */
+async function tryRun(file: string, source: FfmpegSource, signal?: AbortSignal): Promise<Ffmpeg | string> {
+  const {
+    code,
+    signal: by,
+    stdout,
+    stderr,
+    failure,
+  } = await new Promise<End & { readonly stdout: string }>(resolve => {
     let stdout = '';
     let stderr = '';
     const child = launch(file, ['-nostdin', '-encoders'], {
@@ -65,16 +71,18 @@ async function tryRun(file: string, source: FfmpegSource): Promise<Ffmpeg | stri
       timeout: 20_000,
       killSignal: 'SIGKILL',
       windowsHide: true,
+      ...(signal && { signal }),
     });
     if (child instanceof Error) return resolve({ code: null, signal: null, stdout, stderr, failure: child });
     child.stdout?.setEncoding('utf8').on('data', (text: string) => (stdout = (stdout + text).slice(0, 1 << 20)));
     child.stderr?.setEncoding('utf8').on('data', (text: string) => (stderr = (stderr + text).slice(0, 1 << 20)));
-    child.on('error', failure => resolve({ code: null, signal: null, stdout, stderr, failure }));
+    // one that runs has ended when it is closed, also where it was told to stop
+    child.on('error', failure => child.pid === undefined && resolve({ code: null, signal: null, stdout, stderr, failure }));
     child.on('close', (code, signal) => resolve({ code, signal, stdout, stderr }));
   });
   if (failure)
     return (failure as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such program' : `it does not start (${failure.message})`;
-  if (signal === 'SIGKILL' || signal === 'SIGTERM') return `it was stopped by ${signal}`;
+  if (by === 'SIGKILL' || by === 'SIGTERM') return `it was stopped by ${by}`;
   const version = /^ffmpeg version (\S+)/m.exec(stderr)?.[1];
   const year = /Copyright \(c\) \d{4}-(\d{4})/.exec(stderr)?.[1];
   if (code !== 0 || version === undefined || year === undefined)
@@ -125,6 +133,7 @@ function onPath(searched: string | undefined): string | undefined {
  */
 export async function* ffmpegCandidates(
   env: Readonly<Record<string, string | undefined>> = process.env,
+  signal?: AbortSignal,
 ): AsyncGenerator<FfmpegCandidate, void> {
   const places: readonly [FfmpegSource, () => Promise<string | undefined> | string | undefined][] = [
     ['FFMPEG_BIN', () => env['FFMPEG_BIN']],
@@ -134,18 +143,19 @@ export async function* ffmpegCandidates(
   ];
   for (const [source, where] of places) {
     const file = await where();
-    if (file) yield { source, path: file, found: await tryRun(file, source) };
+    if (file) yield { source, path: file, found: await tryRun(file, source, signal) };
   }
 }
 
 /**
  * Finds an ffmpeg that encodes H.264: FFMPEG_BIN, then `ffmpeg-static`, then the PATH, then the old binary inside an npm package.
  * Each is really run. An FFMPEG_BIN that does not serve is an error, since someone asked for it. Nothing is installed or downloaded.
+ * @param signal ends the looking; no process is left when that has been answered
  * @throws {MediaError} one sentence with how to get one
  */
-export async function findFfmpeg(env: Readonly<Record<string, string | undefined>> = process.env): Promise<Ffmpeg> {
+export async function findFfmpeg(env: Readonly<Record<string, string | undefined>> = process.env, signal?: AbortSignal): Promise<Ffmpeg> {
   const refused: string[] = [];
-  for await (const { source, path: file, found } of ffmpegCandidates(env)) {
+  for await (const { source, path: file, found } of ffmpegCandidates(env, signal)) {
     if (typeof found !== 'string') return found;
     const errno = spokenErrno(found); // the machine's trouble, not that program's
     if (errno !== undefined)
