@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { audit, complete, day, forecastError, Person, random, table, undisturbed } from '../support/day.ts';
 import { canFill, clockJumps, fakeTime, faults, fullDisk } from '../support/faults.ts';
-import { killedDay } from '../support/kills.ts';
+import { killedDays } from '../support/kills.ts';
 
 const { values } = parseArgs({
   options: {
@@ -32,28 +32,14 @@ async function once(): Promise<void> {
 async function kills(all: number): Promise<void> {
   console.log(`seed ${seed}`);
   const expected = await undisturbed(join(folder, 'undisturbed'), join(folder, 'files'));
-  const struck: Record<string, number> = {};
-  let total = 0,
-    resumed = 0,
-    clips = 0,
-    quarantined = 0;
-  for (let n = 0; total < all; n++) {
-    const of = await killedDay({
-      folder: join(folder, `day-${n}`),
-      expected,
-      seed: seed + n,
-      kills: Math.min(50, all - total),
-      owner: n % 2 === 0,
-    });
-    for (const { victim } of of.kills) struck[victim] = (struck[victim] ?? 0) + 1;
-    total += of.kills.length;
-    resumed += of.resumed;
-    clips += of.today.made.size;
-    quarantined += of.today.quarantined;
-    console.log(`day ${n} (seed ${seed + n}): ${of.kills.length} kills, ${of.resumed} clips resumed, ${of.today.seconds.toFixed(0)} s`);
-    print(table(of.today).slice(-1));
-    rmSync(join(folder, `day-${n}`), { recursive: true });
-  }
+  const { total, struck, clips, resumed, quarantined } = await killedDays({
+    folder,
+    expected,
+    seed,
+    kills: all,
+    perDay: 50,
+    say: line => console.log(line),
+  });
   console.log(
     `${total} kills (${JSON.stringify(struck)}), ${clips} clips as if nothing had happened, ${resumed} of them made in more than one attempt, ${quarantined} jobs given up and tried again`,
   );

@@ -1,8 +1,8 @@
 /** @file A day during which processes are killed at random moments, and what has to be so afterwards. */
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { audit, complete, day, isCommand, isEngine, isFfmpeg, Person, random, watchClips, type Day, type Made } from './day.ts';
+import { audit, complete, day, isCommand, isEngine, isFfmpeg, Person, random, table, watchClips, type Day, type Made } from './day.ts';
 import { sleep, type Process } from './run.ts';
 
 /** The process that has a library open, by what it leaves beside its lock. */
@@ -60,7 +60,7 @@ export function killer(person: Person, { random: draw, most, every }: { random: 
  * @param expected what its clips look like when nothing happens
  * @returns the day; what struck; how many clips were made in more than one attempt
  * @throws AssertionError where anything was lost, half made, different or left behind */
-export async function killedDay({
+async function killedDay({
   folder,
   expected,
   seed,
@@ -95,3 +95,35 @@ export async function killedDay({
   }
   return { today, kills: strikes.kills, resumed };
 }
+
+/** Days with kills, one after the other, until so many have struck: a fast machine is through with its day before the last of them. One day has `perDay` at most, and every second one an owner beside it.
+ * @param seed of the first day; the second one has the next
+ * @param say told a line or two about each day
+ * @returns what struck, by victim; how many clips were made, how many of them in more than one attempt; how many jobs were given up and tried again
+ * @throws AssertionError as a single day does */
+export async function killedDays({ folder, expected, seed, kills: all, perDay, every, say }: {
+  folder: string; expected: ReadonlyMap<string, Made>; seed: number; kills: number; perDay: number; every?: number; say: (line: string) => void;
+}): Promise<{ total: number; struck: Readonly<Record<string, number>>; clips: number; resumed: number; quarantined: number }> {
+  const struck: Record<string, number> = {};
+  let total = 0, clips = 0, resumed = 0, quarantined = 0;
+  for (let n = 0; total < all; n++) {
+    const of = await killedDay({
+      folder: join(folder, `day-${n}`),
+      expected,
+      seed: seed + n,
+      kills: Math.min(perDay, all - total),
+      ...(every !== undefined && { every }),
+      owner: (seed + n) % 2 === 0,
+    });
+    for (const { victim } of of.kills) struck[victim] = (struck[victim] ?? 0) + 1;
+    total += of.kills.length;
+    clips += of.today.made.size;
+    resumed += of.resumed;
+    quarantined += of.today.quarantined;
+    say(`day ${n} (seed ${seed + n}): ${of.kills.length} kills (${of.kills.map(k => `${k.victim} at ${k.at.toFixed(1)} s`).join(', ')}), ${of.resumed} clips resumed, ${of.today.seconds.toFixed(0)} s`);
+    say(table(of.today).at(-1)!);
+    assert.ok(of.kills.length > 0, 'nothing was there to be killed');
+    rmSync(join(folder, `day-${n}`), { recursive: true });
+  }
+  return { total, struck, clips, resumed, quarantined };
+} // prettier-ignore
