@@ -259,18 +259,30 @@ describe('photos', () => {
     );
   });
 
-  test('a canceled import keeps what is in and stops', async () => {
-    const stop = new AbortController();
-    const going = studio.parts.subjects.add(
-      { name: 'Many', kind: 'toy', description: '', tags: [], notes: '', photos: [{ path: photos }] },
-      stop.signal,
+  test('a canceled import stops: photos that are in stay with a subject that was there, a new one is not half there', async () => {
+    const { subject } = await studio.subjects.add({ name: 'Lemon', photos: [{ path: lemon }] });
+    const canceled = async (going: (stop: AbortSignal) => unknown) => {
+      const stop = new AbortController(),
+        before = library.events.length;
+      const ended = assert.rejects(Promise.resolve(going(stop.signal)), { name: 'AbortError' });
+      while (library.events.length < before + 2) await new Promise(resolve => setTimeout(resolve, 1));
+      stop.abort();
+      await ended;
+    };
+    await canceled(stop => studio.parts.subjects.addPhotos({ id: subject.id, photos: [{ path: photos }] }, stop));
+    const there = studio.parts.subjects.get(subject.id);
+    assert.ok(there.photos.length > 1 && there.photos.length < 16);
+    assert.ok(there.photos.every(p => !p.missing));
+
+    const many = { name: 'Many', kind: 'toy' as const, description: '', tags: [], notes: '', photos: [{ path: photos }] };
+    await canceled(stop => studio.parts.subjects.add(many, stop));
+    assert.deepEqual(
+      (await studio.subjects.list({})).subjects.map(s => s.id),
+      [subject.id],
     );
-    while (library.events.length < 2) await new Promise(resolve => setTimeout(resolve, 1));
-    stop.abort();
-    await assert.rejects(Promise.resolve(going), { name: 'AbortError' });
-    const [subject] = (await studio.subjects.list({})).subjects;
-    assert.ok(subject!.photos.length >= 2 && subject!.photos.length < 16);
-    assert.ok(subject!.photos.every(p => !p.missing));
+    const again = await studio.subjects.add(many);
+    assert.equal(again.added.length, again.subject.photos.length);
+    assert.deepEqual(again.duplicates, []);
   });
 });
 
