@@ -264,7 +264,8 @@ const refusals: Readonly<Partial<Record<string, ErrorCode>>> = {
   encoderDied: 'encoderDied',
 };
 
-const errnoOf = (e: unknown): unknown => (e instanceof Error ? ('code' in e ? e.code : errnoOf(e.cause)) : undefined);
+/** The system's code of an error or of what caused it, such as ENOENT; undefined where there is none. */
+export const errnoOf = (e: unknown): unknown => (e instanceof Error ? ('code' in e ? e.code : errnoOf(e.cause)) : undefined);
 const wordsOf = (e: unknown): string => (e instanceof Error ? `${e.message}\n${wordsOf(e.cause)}` : typeof e === 'string' ? e : '');
 const reasonOf = (e: unknown): unknown => (e instanceof Error && 'reason' in e ? e.reason : undefined);
 

@@ -1,7 +1,7 @@
 /** @file Any error as a failure for people: code, sentence, and the action that mends it. The only place where errors of different makers are told apart. */
 import { z } from 'zod';
 import { actionOf, StudioError, type Failure } from '../contract/errors.ts';
-import { asFailure } from '../../native-models/tasks.ts';
+import { asFailure, errnoOf } from '../../native-models/tasks.ts';
 import { DatabaseError } from './database.ts';
 
 /** @param error whatever was thrown
@@ -29,4 +29,3 @@ function plain(error: unknown): { code: Failure['code']; text: string; count?: n
 
 /** What the system says of a path that a person gave: theirs to correct, nothing to report. */
 const ofAPath: ReadonlySet<unknown> = new Set(['ENOENT', 'ENOTDIR', 'EISDIR', 'ENAMETOOLONG', 'EACCES', 'EPERM', 'ELOOP']);
-const errnoOf = (e: unknown): unknown => (e instanceof Error ? ((e as NodeJS.ErrnoException).code ?? errnoOf(e.cause)) : undefined);
