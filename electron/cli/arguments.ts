@@ -1,4 +1,5 @@
 /** @file Command line arguments: options that take several values, one sentence for each mistake. */
+import { closest as closestOf } from '../contract/closest.ts';
 
 /** A mistake in what was typed: exit status 2. */
 export class UsageError extends Error {}
@@ -57,16 +58,5 @@ export function parseArguments<S extends Record<string, Kind>>(argv: readonly st
 }
 
 /** The name that differs from `word` by the fewest letters, if by no more than three. */
-export function closest(word: string, names: readonly string[]): string | undefined {
-  const distance = (a: string, b: string): number => {
-    let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-    for (let i = 1; i <= a.length; i++) {
-      const next = [i];
-      for (let j = 1; j <= b.length; j++) next.push(Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
-      row = next;
-    }
-    return row[b.length]!;
-  };
-  const ranked = names.map(n => ({ n, d: distance(word, n) })).sort((a, b) => a.d - b.d);
-  return ranked[0] && ranked[0].d <= Math.min(3, word.length - 1) ? ranked[0].n : undefined;
-}
+export const closest = (word: string, names: readonly string[]): string | undefined =>
+  closestOf(word, names, changes => changes <= Math.min(3, word.length - 1));

@@ -1,5 +1,6 @@
 /** @file Questions at a terminal. */
 import { createInterface } from 'node:readline/promises';
+import { UsageError } from './arguments.ts';
 
 /** A yes or no at the terminal; no where there is none to ask at. */
 export async function confirmed(question: string): Promise<boolean> {
@@ -12,4 +13,12 @@ export async function confirmed(question: string): Promise<boolean> {
   } finally {
     terminal.close();
   }
+}
+
+/** Whether something is to be deleted for good: by `--yes`, or asked at the terminal.
+ * @throws UsageError where there is nobody to ask */
+export async function deletesForGood(what: string, { yes, json }: { readonly yes?: boolean; readonly json?: boolean }): Promise<boolean> {
+  if (yes) return true;
+  if (json || !process.stdin.isTTY) throw new UsageError(`that deletes ${what} for good: add --yes`);
+  return confirmed(`Delete ${what} for good?`);
 }

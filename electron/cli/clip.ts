@@ -6,9 +6,9 @@ import type { Clip } from '../contract/records.ts';
 import type { ClipSearch } from '../contract/api.ts';
 import type { Request } from '../contract/requests.ts';
 import { UsageError } from './arguments.ts';
-import { confirmed } from './ask.ts';
-import { clipIdOf, nameOf, pathOf, subjectOf, tagsOf, wholeOf } from './names.ts';
-import { card, counted, duration, size, starsOf, table, when } from './print.ts';
+import { deletesForGood } from './ask.ts';
+import { clipIdOf, pathOf, subjectOf, tagsOf, wholeOf } from './names.ts';
+import { card, counted, duration, madeWith, size, starsOf, table, when } from './print.ts';
 import { onlyGiven, verb, type Answer } from './verb.ts';
 import { whereIs } from './wait.ts';
 
@@ -21,11 +21,7 @@ function clipCard(clip: Clip, path: string | null): string[] {
     ['subjects', clip.subjects.map(s => `${s.name} @${s.handle}`).join(', ')],
     ['tags', clip.tags.join(', ')],
     ['seed', String(clip.seed)],
-    [
-      'made with',
-      made &&
-        `${counted(made.numInferenceSteps, 'step')}, guidance ${made.guidanceScale}${made.useDynamicCfg ? ' dynamic' : ''}, ${made.scheduler}`,
-    ],
+    ['made with', made && madeWith(made)],
     ['checkpoint', clip.checkpoint.name],
     ['adapters', clip.adapters.map(a => `${a.name} x ${a.scale}`).join(', ')],
     [
@@ -147,7 +143,7 @@ export const clipVerbs = [
     help: 'what people call it',
     uses: ['clips.edit'],
     act: async ({ client, words: [id, name] }) => {
-      const clip = await client.clips.edit({ id: clipIdOf(id!), name: nameOf(name!) });
+      const clip = await client.clips.edit({ id: clipIdOf(id!), name: name! });
       return one(clip, `${clip.id} is now ${clip.name}`);
     },
   }),
@@ -180,11 +176,8 @@ export const clipVerbs = [
     act: async ({ client, words, options }) => {
       const ids = words.map(clipIdOf),
         what = ids.length ? counted(ids.length, 'clip') : 'everything in the trash';
-      if (!options.yes) {
-        if (options.json || !process.stdin.isTTY) throw new UsageError(`that deletes ${what} for good: add --yes`);
-        if (!(await confirmed(`Delete ${what} for good?`)))
-          return { json: { type: 'erased', clips: 0, bytes: 0 }, text: ['nothing was deleted'], status: 130 };
-      }
+      if (!(await deletesForGood(what, options)))
+        return { json: { type: 'erased', clips: 0, bytes: 0 }, text: ['nothing was deleted'], status: 130 };
       const erased = await client.clips.erase({ ids: ids.length ? ids : null });
       return { json: { type: 'erased', ...erased }, text: [`${counted(erased.clips, 'clip')} deleted, ${size(erased.bytes)} freed`] };
     },

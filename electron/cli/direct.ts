@@ -9,7 +9,7 @@ import { duration, onOneLine, printJson, tell } from './print.ts';
 import { progressBar, progressEnd } from './progress.ts';
 import { toybox } from './toybox.ts';
 import { ends } from './wait.ts';
-import { common, optionOf, type CommonValues, type Values } from './verb.ts';
+import { common, sentenceOf, type CommonValues, type Values } from './verb.ts';
 
 /** Makes one clip and waits for it.
  * @throws UsageError, TaskError */
@@ -111,12 +111,7 @@ async function orderOf(o: Values<typeof generationOptions>): Promise<GenerateOrd
     },
     { reportInput: true },
   );
-  if (!parsed.success)
-    throw new UsageError(
-      parsed.error.issues
-        .map(i => (i.code === 'invalid_value' ? `${optionOf(i.path)} is ${i.values.join(', ')}, not '${String(i.input)}'` : i.message))
-        .join('; '),
-    );
+  if (!parsed.success) throw new UsageError(sentenceOf(parsed.error));
   return parsed.data;
 }
 /** The absolute path of something that has to be there. */

@@ -15,7 +15,7 @@ import { pathOf } from './names.ts';
 import { batchOf, batchOptions, generationOptions, inLibrary, likeOption, requestOf } from './options.ts';
 import { card, counted, duration, printJson, printLines, size, tell } from './print.ts';
 import { clientOf, sentenceOf, verb, type Client, type CommonValues, type Only, type Values, type Verb } from './verb.ts';
-import { follow, forecastText, queuedText, statusOf, untilStopped, waitUses } from './wait.ts';
+import { follow, forecastText, printFinished, queuedText, statusOf, untilStopped, waitUses } from './wait.ts';
 
 type RequestInput = z.input<typeof requestSchema>;
 const requestUses = ['subjects.show', 'checkpoints.list', 'adapters.list', 'requests.of', 'requests.read'] as const;
@@ -97,14 +97,7 @@ async function generateInLibrary(options: Given): Promise<number> {
       else printLines([`saved as ${out}`]);
     }
     if (outcome.stopped) stopped = stoppedText(jobs, library);
-    if (options.json)
-      printJson({
-        type: 'finished',
-        clips: outcome.clips.map(c => c.id),
-        failed: outcome.failed.map(j => j.id),
-        canceled: outcome.canceled.map(j => j.id),
-        stopped: outcome.stopped,
-      });
+    if (options.json) printFinished(outcome);
     return statusOf(outcome);
   } finally {
     await library.close();

@@ -6,9 +6,9 @@ import { UsageError } from './arguments.ts';
 import { openLibrary } from './library.ts';
 import { jobIdOf } from './names.ts';
 import { requestOf, requestOptions } from './options.ts';
-import { card, counted, duration, printJson, printLines, size, table, tell, when } from './print.ts';
+import { card, counted, duration, madeWith, printLines, size, table, tell, when } from './print.ts';
 import { clientOf, onlyGiven, verb, type Answer, type CommonValues, type Verb } from './verb.ts';
-import { failureText, follow, forecastText, hasEnded, statusOf, untilStopped, waitUses } from './wait.ts';
+import { failureText, follow, forecastText, hasEnded, printFinished, statusOf, untilStopped, waitUses } from './wait.ts';
 
 const words: Readonly<Record<JobStatus, string>> = {
   pending: 'waits',
@@ -35,10 +35,7 @@ function jobCard(job: Job): string[] {
     ['subjects', r.subjects.map(s => `${s.name} @${s.handle}`).join(', ')],
     ['photos', r.references.map(p => p.photoId).join(' ')],
     ['seed', String(r.seed)],
-    [
-      'made with',
-      `${counted(r.numInferenceSteps, 'step')}, guidance ${r.guidanceScale}${r.useDynamicCfg ? ' dynamic' : ''}, ${r.scheduler}`,
-    ],
+    ['made with', madeWith(r)],
     ['picture', `${r.width}x${r.height}, ${counted(r.numFrames, 'frame')}, ${r.fps} a second`],
     ['checkpoint', r.checkpoint.name],
     ['adapters', r.adapters.map(a => `${a.name} x ${a.scale}`).join(', ')],
@@ -250,14 +247,7 @@ export const queueVerbs = [
           last = library.owner
             ? `Stopped. ${waiting ? `What waits goes on with protagonist queue run.` : 'Nothing waits.'}`
             : 'No longer shown: the process that has the library open goes on.';
-        if (json)
-          printJson({
-            type: 'finished',
-            clips: outcome.clips.map(c => c.id),
-            failed: outcome.failed.map(j => j.id),
-            canceled: outcome.canceled.map(j => j.id),
-            stopped: outcome.stopped,
-          });
+        if (json) printFinished(outcome);
         else if (!outcome.stopped)
           printLines([
             `The queue is empty: ${counted(outcome.clips.length, 'clip')} made${outcome.failed.length ? `, ${counted(outcome.failed.length, 'job')} failed` : ''}.`,

@@ -47,11 +47,6 @@ export function pathOf(word: string): string {
   if (word === '') throw new UsageError('the path is empty: name a file or folder');
   return resolve(word);
 }
-/** @throws UsageError for an empty one */
-export function nameOf(word: string): string {
-  if (word.trim() === '') throw new UsageError('the name is empty: give one');
-  return word;
-}
 /** Tags as typed: `--tag a --tag b,c`. */
 export const tagsOf = (words: readonly string[] | undefined): string[] | undefined =>
   words?.flatMap(w => w.split(',')).map(w => w.trim()).filter((w, _, all) => w !== '' || all.length > 1); // prettier-ignore

@@ -1,5 +1,6 @@
 /** @file What is written for people and for machines: lines, tables, cards; nothing that a file or a person gave moves the cursor or starts a line. */
 import { printable } from '../../native-models/weights/json.ts';
+import type { ResolvedRequest } from '../contract/requests.ts';
 
 /** Text with what files and people gave it, on one line. */
 export const onOneLine = (text: string): string => printable(text.replaceAll(/\s*\n\s*/g, ' '), 25_000);
@@ -90,3 +91,6 @@ export function card(title: string, fields: readonly (readonly [name: string, va
     width = Math.max(0, ...shown.map(([name]) => name.length));
   return [title, ...shown.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`)];
 }
+/** How a clip was or will be computed, as a card says it. */
+export const madeWith = ({ numInferenceSteps, guidanceScale, useDynamicCfg, scheduler }: ResolvedRequest): string =>
+  `${counted(numInferenceSteps, 'step')}, guidance ${guidanceScale}${useDynamicCfg ? ' dynamic' : ''}, ${scheduler}`;

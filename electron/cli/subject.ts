@@ -5,7 +5,7 @@ import type { z } from 'zod';
 import type { api, Source } from '../contract/api.ts';
 import type { Photo, Subject } from '../contract/records.ts';
 import { UsageError } from './arguments.ts';
-import { confirmed } from './ask.ts';
+import { deletesForGood } from './ask.ts';
 import { pathOf, photoIdOf, subjectIdOf, subjectOf, tagsOf } from './names.ts';
 import { card, counted, size, table, when } from './print.ts';
 import { onlyGiven, verb, type Answer, type OptionTable } from './verb.ts';
@@ -183,11 +183,8 @@ export const subjectVerbs = [
     act: async ({ client, words, options }) => {
       const ids = words.map(subjectIdOf),
         what = ids.length ? counted(ids.length, 'subject') : 'every removed subject and photo';
-      if (!options.yes) {
-        if (options.json || !process.stdin.isTTY) throw new UsageError(`that deletes ${what} for good: add --yes`);
-        if (!(await confirmed(`Delete ${what} for good?`)))
-          return { json: { type: 'erased', subjects: 0, photos: 0, bytes: 0 }, text: ['nothing was deleted'], status: 130 };
-      }
+      if (!(await deletesForGood(what, options)))
+        return { json: { type: 'erased', subjects: 0, photos: 0, bytes: 0 }, text: ['nothing was deleted'], status: 130 };
       const erased = await client.subjects.erase({ ids: ids.length ? ids : null });
       return {
         json: { type: 'erased', ...erased },

@@ -131,7 +131,7 @@ const optionNames: Readonly<Partial<Record<string, string>>> = {
   adapters: 'adapter',
   subjects: 'subject',
 };
-export const optionOf = (path: readonly PropertyKey[]): string => {
+const optionOf = (path: readonly PropertyKey[]): string => {
   const field = path.findLast(p => typeof p === 'string') ?? 'input';
   return `--${optionNames[field] ?? field.replace(/[A-Z]/g, c => `-${c.toLowerCase()}`)}`;
 };

@@ -60,6 +60,9 @@ export interface Outcome {
   readonly stopped: boolean;
 }
 export const statusOf = ({ stopped, failed, canceled }: Outcome): number => (stopped ? 130 : failed.length || canceled.length ? 1 : 0);
+/** The last line for machines. */
+export const printFinished = ({ clips, failed, canceled, stopped }: Outcome): void =>
+  printJson({ type: 'finished', clips: clips.map(c => c.id), failed: failed.map(j => j.id), canceled: canceled.map(j => j.id), stopped });
 
 /** Starts the queue and follows jobs, saying what happens to them.
  * @param which of a batch, or undefined: whatever the queue runs

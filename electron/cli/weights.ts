@@ -1,7 +1,7 @@
 /** @file `checkpoint` and `adapter`. */
 import type { Adapter, Checkpoint } from '../contract/records.ts';
 import { UsageError } from './arguments.ts';
-import { adapterOf, checkpointOf, nameOf, pathOf, subjectOf } from './names.ts';
+import { adapterOf, checkpointOf, pathOf, subjectOf } from './names.ts';
 import { size, table } from './print.ts';
 import { onlyGiven, verb, type Answer } from './verb.ts';
 
@@ -54,7 +54,7 @@ export const checkpointVerbs = [
     help: 'call it something else',
     uses: ['checkpoints.list', 'checkpoints.edit'],
     act: async ({ client, words: [word, name] }) => {
-      const checkpoint = await client.checkpoints.edit({ id: (await checkpointOf(client, word!)).id, name: nameOf(name!) });
+      const checkpoint = await client.checkpoints.edit({ id: (await checkpointOf(client, word!)).id, name: name! });
       return checkpointAnswer(checkpoint, `${checkpoint.id} is now ${checkpoint.name}`);
     },
   }),

@@ -3,6 +3,7 @@ import { randomInt } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { generateOrder, type GenerateOrder } from '../../native-models/tasks.ts';
+import { closest } from '../contract/closest.ts';
 import { StudioError } from '../contract/errors.ts';
 import { plainPrompt } from '../contract/expand.ts';
 import type { AdapterId, PhotoId, SubjectId } from '../contract/ids.ts';
@@ -59,25 +60,14 @@ function longestHandle<T>(run: string, known: (handle: string) => T | undefined)
   return undefined;
 }
 
-/** The name that takes the fewest changes of letters to become `word`, if that is at most a third of them or one begins with the other. */
-function closest(word: string, names: readonly string[]): string | undefined {
-  const changes = (a: string, b: string): number => {
-    let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-    for (let i = 0; i < a.length; i++) {
-      const next = [i + 1];
-      for (let j = 1; j <= b.length; j++) next.push(Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (a[i] === b[j - 1] ? 0 : 1)));
-      row = next;
-    }
-    return row[b.length]!;
-  };
-  let best: { name: string; n: number } | undefined;
-  for (const name of names) {
-    const n = changes(word, name),
-      near = n <= Math.max(1, Math.min(3, Math.floor(word.length / 3))) || name.startsWith(word) || word.startsWith(name);
-    if (near && (!best || n < best.n)) best = { name, n };
-  }
-  return best?.name;
-}
+/** The handle that was meant: at most a third of its letters are changed, or one begins with the other. */
+const closestHandle = (word: string, handles: readonly string[]): string | undefined =>
+  closest(
+    word,
+    handles,
+    (changes, handle) =>
+      changes <= Math.max(1, Math.min(3, Math.floor(word.length / 3))) || handle.startsWith(word) || word.startsWith(handle),
+  );
 
 /** A prompt whose handles have become words.
  * `@@` and what looks like an address (`me@example.com`) are left alone.
@@ -112,7 +102,7 @@ export function replaceHandles<T extends { readonly words: string }>(
       const match = longestHandle(run, known);
       if (!match) {
         const wanted = /^[\p{L}\p{M}\p{N}]+/u.exec(run)![0].slice(0, 60),
-          near = closest(fold(run), handles()) ?? closest(fold(wanted), handles());
+          near = closestHandle(fold(run), handles()) ?? closestHandle(fold(wanted), handles());
         throw new StudioError(
           'notFound',
           `there is no subject @${run.slice(0, 60)}${near === undefined ? ': add it, or write @@ for the sign itself' : `: did you mean @${near}?`}`,
