@@ -16,12 +16,13 @@ import { client, inProcess } from '../../electron/contract/rpc.ts';
 import { event as eventSchema } from '../../electron/contract/events.ts';
 import { describeFailure } from '../../electron/studio/failures.ts';
 import { startStudio } from '../../electron/studio/studio.ts';
-import { integrity, random, toy } from '../support/day.ts';
+import { integrity, toy } from '../support/day.ts';
 import { painter } from '../support/painter.ts';
 import { sleep } from '../support/run.ts';
 
 const late = (ms: number) => new Promise<undefined>(done => setTimeout(() => done(undefined), ms).unref());
 import { hostile, inputs, likely } from '../support/arbitrary.ts';
+import { randoms } from '../support/random.ts';
 
 const [parsed = 10_000, executed = 30] = (process.env['PROTAGONIST_FUZZ'] ?? '').split(',').filter(Boolean).map(Number);
 const seed = Number(process.env['PROTAGONIST_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
@@ -138,7 +139,7 @@ test(`${executed} inputs a method carried out on a real library (seed ${seed})`,
     for (const input of fc.sample(inputs(row.input, { ...known, ...names }), { numRuns: executed, seed }))
       if (harmless(input)) calls.push({ name, input });
   }
-  const draw = random(seed);
+  const draw = randoms(seed);
   for (let i = calls.length - 1; i > 0; i--) {
     const j = Math.floor(draw() * (i + 1));
     [calls[i], calls[j]] = [calls[j]!, calls[i]!];

@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { random } from '../support/day.ts';
 import { canFill, canInject, clockJumps, fakeTime, faults, fullDisk } from '../support/faults.ts';
+import { randoms } from '../support/random.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'protagonist-faults-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -17,7 +17,7 @@ test(
     const { struck, ends, sentences } = await faults({
       folder: join(folder, 'calls'),
       count: 20,
-      random: random(seed),
+      random: randoms(seed),
       say: line => t.diagnostic(line),
     });
     t.diagnostic(`${struck} calls failed: ${JSON.stringify(ends)}`);

@@ -9,7 +9,8 @@ import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { listBackups, openLibraryDatabase, restoreBackup } from '../../electron/studio/backups.ts';
 import { openDatabase } from '../../electron/studio/database.ts';
-import { cannotMount, cutPower, randoms } from '../support/power.ts';
+import { cannotMount, cutPower } from '../support/power.ts';
+import { randoms } from '../support/random.ts';
 
 const cuts = Number(process.env['PROTAGONIST_CUTS'] ?? 20);
 const seed = Number(process.env['PROTAGONIST_SEED'] ?? Math.floor(Math.random() * 2 ** 31));

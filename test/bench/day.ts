@@ -3,9 +3,10 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { audit, complete, day, forecastError, Person, random, table, undisturbed } from '../support/day.ts';
+import { audit, complete, day, forecastError, Person, table, undisturbed } from '../support/day.ts';
 import { canFill, clockJumps, fakeTime, faults, fullDisk } from '../support/faults.ts';
 import { killedDays } from '../support/kills.ts';
+import { randoms } from '../support/random.ts';
 
 const { values } = parseArgs({
   options: {
@@ -50,7 +51,7 @@ async function fail(count: number): Promise<void> {
   const { struck, ends, sentences } = await faults({
     folder: join(folder, 'calls'),
     count,
-    random: random(seed),
+    random: randoms(seed),
     say: line => console.log(line),
   });
   print([...sentences].toSorted());

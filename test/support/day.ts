@@ -13,17 +13,6 @@ const toybox = join(root, 'assets/toybox');
 /** A sample photo. */
 export const toy = (name: string) => join(toybox, `photos/${name}.jpg`);
 
-/** Numbers from 0 to 1 that a seed decides (mulberry32). */
-export function random(seed: number): () => number {
-  let a = seed >>> 0;
-  return () => {
-    a = (a + 0x6d2b79f5) | 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 /** The first line of a stack trace, if there is one in what a command said: it crashed. */
 export const crashIn = (stderr: string): string | undefined => /^\s+at .+:\d+:\d+\)?$/m.exec(stderr)?.[0];
 

@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { audit, complete, day, isCommand, isEngine, isFfmpeg, Person, random, table, watchClips, type Day, type Made } from './day.ts';
+import { audit, complete, day, isCommand, isEngine, isFfmpeg, Person, table, watchClips, type Day, type Made } from './day.ts';
 import { sleep, type Process } from './run.ts';
+import { randoms } from './random.ts';
 
 /** The process that has a library open, by what it leaves beside its lock. */
 function ownerOf(home: string): number | undefined {
@@ -78,7 +79,7 @@ async function killedDay({
   mkdirSync(folder, { recursive: true });
   const person = new Person(join(folder, 'library'), { patient: true }),
     watch = watchClips(person.home),
-    strikes = killer(person, { random: random(seed), most, every });
+    strikes = killer(person, { random: randoms(seed), most, every });
   const today = await day({ home: person.home, folder: join(folder, 'files'), owner, person }).finally(async () => {
     await strikes.stop();
     await watch.stop();

@@ -9,11 +9,12 @@ import type { StudioEvent } from '../../electron/contract/events.ts';
 import type { Clip } from '../../electron/contract/records.ts';
 import { client, host, inProcess } from '../../electron/contract/rpc.ts';
 import { clipsPart, type ClipsPart, type NewClip } from '../../electron/studio/clips.ts';
-import { openDatabase } from '../../electron/studio/database.ts';
+import { DatabaseError, openDatabase } from '../../electron/studio/database.ts';
 import { describeFailure } from '../../electron/studio/failures.ts';
 import type { Library } from '../../electron/studio/library.ts';
 import { migrate } from '../../electron/studio/migrations.ts';
 import { subjectsPart, type SubjectsPart } from '../../electron/studio/subjects.ts';
+import { randoms } from './random.ts';
 
 /** A new library of the newest version; `events` is what it has said, `close` ends it and removes its folder. */
 export async function newLibrary(): Promise<Library & { readonly events: StudioEvent[]; close(): void }> {
@@ -44,17 +45,6 @@ export function openParts(library: Library) {
       inProcess(answer, () => () => undefined),
     ),
     parts,
-  };
-}
-
-/** Numbers from 0 to 1 that are the same for the same seed. */
-export function random(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0; // mulberry32
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
   };
 }
 
@@ -99,7 +89,7 @@ export async function fill(
   { subjects, clips }: { subjects: SubjectsPart; clips: ClipsPart },
   size: { clips: number; subjects: number },
 ): Promise<void> {
-  const next = random(2026);
+  const next = randoms(2026);
   const pick = <T>(list: readonly T[], bend = 1): T => list[Math.floor(next() ** bend * list.length)]!;
   const rare = Array.from({ length: 5000 }, () =>
     Array.from({ length: 4 + next() * 6 }, () => pick(Array.from('abcdefghijklmnoprstuvwy'))).join(''),
@@ -144,5 +134,16 @@ export const refused =
     assert.ok(e instanceof StudioError, String(e));
     assert.equal(e.code, code, e.message);
     for (const w of words) assert.match(e.message, w);
+    return true;
+  };
+
+/** The same for what the database's door refuses: one sentence. */
+export const refusedByDatabase =
+  (code: DatabaseError['code'], text: RegExp) =>
+  (error: unknown): true => {
+    assert.ok(error instanceof DatabaseError, String(error));
+    assert.equal(error.code, code, error.message);
+    assert.match(error.message, text);
+    assert.ok(!error.message.includes('\n'));
     return true;
   };

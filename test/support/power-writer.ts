@@ -7,7 +7,7 @@ import { writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { openDatabase } from '../../electron/studio/database.ts';
 import { writeDurably } from '../../electron/media/files.ts';
-import { randoms } from './power.ts';
+import { randoms } from './random.ts';
 
 const [folder, seed, synchronous = 'FULL'] = process.argv.slice(2);
 const random = randoms(Number(seed));

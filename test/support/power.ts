@@ -45,17 +45,6 @@ export function unmount(folder: string): void {
   execFileSync('umount', [folder], { stdio: 'pipe' });
 }
 
-/** Numbers from 0 to 1 that a printed seed brings back (mulberry32). */
-export function randoms(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 export interface Cut {
   /** A script for node; its arguments are the mounted folder and `args`. It prints a line for each thing acknowledged, once it is. */
   readonly script: string;

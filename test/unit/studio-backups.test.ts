@@ -30,7 +30,9 @@ import {
 } from '../../electron/studio/backups.ts';
 import { Database, DatabaseError, openDatabase } from '../../electron/studio/database.ts';
 import { migrate, migrations, newestVersion } from '../../electron/studio/migrations.ts';
-import { cannotMount, mountTmpfs, randoms, unmount } from '../support/power.ts';
+import { refusedByDatabase as refused } from '../support/library.ts';
+import { cannotMount, mountTmpfs, unmount } from '../support/power.ts';
+import { randoms } from '../support/random.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'protagonist-backups-'));
 after(() => rmSync(root, { recursive: true, force: true }));
@@ -55,12 +57,6 @@ const fill = (db: Database, rows: number, bytes = 400) =>
   });
 const count = (db: Database) => db.get<{ n: number }>('SELECT count(*) AS n FROM test_rows')!.n;
 const names = (folder: string) => readdirSync(folder).sort();
-const refused = (code: DatabaseError['code'], text: RegExp) => (error: unknown) => {
-  assert.ok(error instanceof DatabaseError, String(error));
-  assert.equal(error.code, code, error.message);
-  assert.match(error.message, text);
-  return true;
-};
 const hour = 3_600_000;
 const noon = Date.parse('2026-11-22T12:00:00Z');
 

@@ -19,6 +19,7 @@ import { join, resolve } from 'node:path';
 import { after, test } from 'node:test';
 import { DatabaseError, holdLock, openDatabase, type Database } from '../../electron/studio/database.ts';
 import { migrate, migrations, newestVersion, type Migration } from '../../electron/studio/migrations.ts';
+import { refusedByDatabase as refused } from '../support/library.ts';
 import { cannotMount, mountTmpfs, unmount } from '../support/power.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'protagonist-database-'));
@@ -37,13 +38,6 @@ function opened(t: { after(f: () => void): void }, file = join(fresh(), 'library
   db.exec(table);
   return db;
 }
-const refused = (code: DatabaseError['code'], text: RegExp) => (error: unknown) => {
-  assert.ok(error instanceof DatabaseError, String(error));
-  assert.equal(error.code, code, error.message);
-  assert.match(error.message, text);
-  assert.ok(!error.message.includes('\n'));
-  return true;
-};
 const check = (db: Database) => assert.equal(db.get<{ integrity_check: string }>('PRAGMA integrity_check')!.integrity_check, 'ok');
 /** A script for a process of its own. */
 function script(folder: string, text: string): string {

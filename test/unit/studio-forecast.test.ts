@@ -2,15 +2,16 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { forecaster, sampleOf, tokens, type Work } from '../../electron/studio/forecast.ts';
-import { newLibrary, random } from '../support/library.ts';
+import { newLibrary } from '../support/library.ts';
 import type { Done } from '../../native-models/tasks.ts';
+import { randoms } from '../support/random.ts';
 
 const work = (more: Partial<Work> = {}): Work => ({
   checkpoint: 'a'.repeat(64), device: 'auto', precision: 'auto', width: 128, height: 128, numFrames: 17, references: 1, guided: true, adapters: 1, vaeTiling: false, steps: 20, ...more,
 }); // prettier-ignore
 
 /** A machine whose times are known: linear layers, attention, and what costs the same for any clip; noise on top. */
-const next = random(7);
+const next = randoms(7);
 const machine = (w: Work) => {
   const n = tokens(w) * 1,
     B = w.guided ? 2 : 1,
@@ -80,7 +81,7 @@ test('two sizes known: attention’s square is told from the rest', async () => 
 test('a mixed day: the median error of jobs 4 to 20 is under 25 %', async () => {
   for (const seed of [1, 2, 3, 4, 5]) {
     const { forecast } = await open();
-    const pick = random(seed);
+    const pick = randoms(seed);
     const one = <T>(list: readonly T[]) => list[Math.floor(pick() * list.length)]!;
     const errors: number[] = [];
     for (let job = 1; job <= 20; job++) {

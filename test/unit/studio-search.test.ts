@@ -8,8 +8,9 @@ import { clipsPart } from '../../electron/studio/clips.ts';
 import { indexClip, normalize, searchClips, unindexClip, wordsOf, type IndexedClip } from '../../electron/studio/search.ts';
 import { subjectsPart } from '../../electron/studio/subjects.ts';
 import { hostile } from '../support/arbitrary.ts';
-import { fill, newLibrary, random } from '../support/library.ts';
+import { fill, newLibrary } from '../support/library.ts';
 import { measure } from '../support/search-cells.ts';
+import { randoms } from '../support/random.ts';
 
 const search = (given: Partial<ClipSearch>): ClipSearch => api.clips.list.input.parse(given);
 
@@ -45,7 +46,7 @@ test('finds just what a look at every clip finds, in every order, by pages, afte
   const library = await newLibrary();
   try {
     const { db } = library;
-    const next = random(7);
+    const next = randoms(7);
     const pick = <T>(list: readonly T[]): T => list[Math.floor(next() * list.length)]!;
     const phrase = (most: number) =>
       Array.from({ length: next() * most }, () => Array.from({ length: 1 + next() * 3 }, () => pick(pieces)).join('')).join(
