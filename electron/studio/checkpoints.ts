@@ -244,8 +244,9 @@ export function catalogue(library: Library, verify: Pick<Engine, 'verify'>, embe
       db.run('INSERT OR IGNORE INTO adapter_subjects (adapter, subject) VALUES (?, ?)', rowOf(id), rowOf(subject));
     }
   };
-  /** Refuses to take away what waiting jobs need. */
-  const notNeeded = (what: string, sha256: string) => {
+  /** Refuses to take away what comes with the program, and what waiting jobs need. */
+  const canGo = ({ name, sha256 }: { readonly name: string; readonly sha256: string }, isEmbedded: boolean) => {
+    if (isEmbedded) throw new StudioError('conflict', `${name} comes with Protagonist and cannot be removed`);
     const { n } = db.get<{ n: number }>(
       `SELECT count(*) AS n FROM jobs WHERE status IN ('pending', 'inProgress', 'paused') AND instr(record, ?)`,
       sha256,
@@ -253,18 +254,35 @@ export function catalogue(library: Library, verify: Pick<Engine, 'verify'>, embe
     if (n > 0)
       throw new StudioError(
         'conflict',
-        `${n} waiting ${n === 1 ? 'job needs' : 'jobs need'} ${what}: let them finish or cancel them first`,
+        `${n} waiting ${n === 1 ? 'job needs' : 'jobs need'} ${name}: let them finish or cancel them first`,
       );
   };
-  const named = (name: string | undefined) => {
-    if (name === '') throw new StudioError('badInput', 'the name is empty: give it one');
+  /** What is kept of either. */
+  const kept = (id: CheckpointId | AdapterId) => {
+    const isCheckpoint = id.startsWith('k'),
+      row = isCheckpoint ? checkpointById(id as CheckpointId) : adapterById(id as AdapterId);
+    return {
+      table: isCheckpoint ? 'checkpoints' : 'adapters',
+      row,
+      record: readRecord(isCheckpoint ? checkpointRow : adapterRow, row.record, id),
+    };
   };
-  /** The same thing at another place. */
-  const found = async (path: string, sha256: string, name: string, signal: AbortSignal): Promise<Verified> => {
+  /** Only these of the record: reading gigabytes takes its time, and meanwhile it may have been given another name. */
+  const keepFiles = (table: string, row: number, files: Verified['files']) =>
+    db.run(`UPDATE ${table} SET record = json_set(record, '$.files', json(?)) WHERE id = ?`, JSON.stringify(files), row);
+  /** Keeps that the same thing lies at another place now. */
+  const moveTo = async (id: CheckpointId | AdapterId, path: string, signal: AbortSignal): Promise<void> => {
+    const { table, row, record } = kept(id);
     const there = await read(absolute(path), signal);
-    if (there.sha256 !== sha256)
-      throw new StudioError('conflict', `what lies at ${path} is not ${name}, its content differs: choose another place, or add it anew`);
-    return there;
+    if (there.sha256 !== record.sha256)
+      throw new StudioError(
+        'conflict',
+        `what lies at ${path} is not ${record.name}, its content differs: choose another place, or add it anew`,
+      );
+    db.transaction(() => {
+      keepFiles(table, row.id, there.files);
+      db.run(`UPDATE ${table} SET path = ? WHERE id = ?`, toRow(absolute(path)), row.id);
+    });
   };
 
   return {
@@ -276,12 +294,10 @@ export function catalogue(library: Library, verify: Pick<Engine, 'verify'>, embe
         return { checkpoints: rows.map(checkpointOf) };
       },
       add: async ({ path, name }, signal) => {
-        named(name);
         await whenReady();
         return keepCheckpoint(absolute(path), name, false, signal);
       },
       edit: ({ id, name, isDefault }) => {
-        named(name);
         db.transaction(() => {
           const row = checkpointById(id);
           if (name !== undefined) db.run('UPDATE checkpoints SET record = json_set(record, ?, ?) WHERE id = ?', '$.name', name, row.id);
@@ -293,18 +309,14 @@ export function catalogue(library: Library, verify: Pick<Engine, 'verify'>, embe
         db.transaction(() => {
           const row = checkpointById(id),
             record = readRecord(checkpointRow, row.record, `checkpoint k${row.id}`);
-          if (record.embedded) throw new StudioError('conflict', `${record.name} comes with Protagonist and cannot be removed`);
-          notNeeded(record.name, record.sha256);
+          canGo(record, record.embedded);
           db.run('DELETE FROM checkpoints WHERE id = ?', row.id);
           if (row.is_default) db.run('UPDATE checkpoints SET is_default = 1 WHERE id = (SELECT min(id) FROM checkpoints)');
         });
         library.say({ type: 'gone', id });
       },
       find: async ({ id, path }, signal) => {
-        const record = readRecord(checkpointRow, checkpointById(id).record, id);
-        const there = await found(path, record.sha256, record.name, signal);
-        const next = { ...record, files: there.files };
-        db.run('UPDATE checkpoints SET path = ?, record = ? WHERE id = ?', toRow(absolute(path)), JSON.stringify(next), rowOf(id));
+        await moveTo(id, path, signal);
         return sayCheckpoint(id);
       },
     },
@@ -314,7 +326,6 @@ export function catalogue(library: Library, verify: Pick<Engine, 'verify'>, embe
         return { adapters: db.all<Row>('SELECT * FROM adapters ORDER BY id').map(adapterOf) };
       },
       add: async ({ path, name, scale, subjects }, signal) => {
-        named(name);
         await whenReady();
         const there = await read(absolute(path), signal);
         if (there.kind !== 'adapter')
@@ -327,7 +338,6 @@ export function catalogue(library: Library, verify: Pick<Engine, 'verify'>, embe
         return sayAdapter(id);
       },
       edit: ({ id, name, scale, subjects }) => {
-        named(name);
         db.transaction(() => {
           const row = adapterById(id),
             record = readRecord(adapterRow, row.record, `adapter a${row.id}`);
@@ -341,18 +351,13 @@ export function catalogue(library: Library, verify: Pick<Engine, 'verify'>, embe
         db.transaction(() => {
           const row = adapterById(id),
             record = readRecord(adapterRow, row.record, `adapter a${row.id}`);
-          if (row.path.startsWith('embedded:'))
-            throw new StudioError('conflict', `${record.name} comes with Protagonist and cannot be removed`);
-          notNeeded(record.name, record.sha256);
+          canGo(record, row.path.startsWith('embedded:'));
           db.run('DELETE FROM adapters WHERE id = ?', row.id);
         });
         library.say({ type: 'gone', id });
       },
       find: async ({ id, path }, signal) => {
-        const record = readRecord(adapterRow, adapterById(id).record, id);
-        const there = await found(path, record.sha256, record.name, signal);
-        const next = { ...record, files: there.files };
-        db.run('UPDATE adapters SET path = ?, record = ? WHERE id = ?', toRow(absolute(path)), JSON.stringify(next), rowOf(id));
+        await moveTo(id, path, signal);
         return sayAdapter(id);
       },
     },
@@ -385,10 +390,7 @@ export function catalogue(library: Library, verify: Pick<Engine, 'verify'>, embe
     ],
     place: async (id, sha256, signal) => {
       await whenReady();
-      const isCheckpoint = id.startsWith('k');
-      const row = isCheckpoint ? checkpointById(id as CheckpointId) : adapterById(id as AdapterId);
-      const schema = isCheckpoint ? checkpointRow : adapterRow;
-      const record = readRecord(schema, row.record, id),
+      const { table, row, record } = kept(id),
         path = fromRow(row.path);
       const changed = () =>
         new StudioError('conflict', `the files of ${record.name} (${id}) have changed since this was queued: queue it again`);
@@ -402,8 +404,7 @@ export function catalogue(library: Library, verify: Pick<Engine, 'verify'>, embe
       if (now === 'changed') {
         const there = await read(path, signal);
         if (there.sha256 !== record.sha256) throw changed();
-        const next = JSON.stringify({ ...record, files: there.files });
-        db.run(`UPDATE ${isCheckpoint ? 'checkpoints' : 'adapters'} SET record = ? WHERE id = ?`, next, row.id);
+        keepFiles(table, row.id, there.files);
       }
       return path;
     },

@@ -204,7 +204,10 @@ test('the program’s checkpoint gone or damaged: a person’s own serves, and a
     refused('missing', /Mine \(k1\) is gone/),
   );
   await assert.rejects(call.checkpoints.find({ id: added.id, path: join(toybox, 'adapter') }), refused('conflict', /its content differs/));
-  assert.equal((await call.checkpoints.find({ id: added.id, path: `${own}-moved` })).missing, false);
+  const finding = call.checkpoints.find({ id: added.id, path: `${own}-moved` });
+  await call.checkpoints.edit({ id: added.id, name: 'Renamed while it is read' });
+  const { missing, name } = await finding;
+  assert.deepEqual({ missing, name }, { missing: false, name: 'Renamed while it is read' });
 });
 
 test('a pipe or a link in a clip’s place is a missing file', async () => {
