@@ -50,8 +50,6 @@ export type ClipsPart = HostOf<typeof api>['clips'] & {
   subjectThumbnail(id: ClipId, subject?: SubjectId): string;
   /** The files of every clip, relative to the library. */
   allFiles(): ReadonlyMap<string, { readonly id: ClipId; readonly kind: 'clips' | 'previews' | 'latents'; readonly trashed: boolean }>;
-  /** The subjects' thumbnails that clips show, relative to the library. */
-  allThumbnails(): ReadonlySet<string>;
   /** Takes these latents out of their clips' rows. The files are the caller's to remove, afterwards. */
   forgetLatents(files: readonly string[]): void;
 };
@@ -76,9 +74,10 @@ const pause = () => new Promise<void>(resolve => void setImmediate(resolve));
 export function clipsPart(library: Library): ClipsPart {
   const { db } = library;
 
+  const none = (id: ClipId) => new StudioError('notFound', `there is no clip ${id}: list them`);
   const rowById = (id: ClipId): Row => {
     const row = db.get<Row>('SELECT * FROM clips WHERE id = ?', rowOf(id));
-    if (!row) throw new StudioError('notFound', `there is no clip ${id}: list them`);
+    if (!row) throw none(id);
     return row;
   };
   const clipOf = (row: Row): Clip => ({
@@ -118,11 +117,19 @@ export function clipsPart(library: Library): ClipsPart {
     db.run('UPDATE clip_subjects SET trashed = ? WHERE clip = ?', clip.trashed, row);
     reindex(clip);
   };
-  const known = (ids: readonly ClipId[]): ClipId[] => {
-    const all = [...new Set(ids)];
-    for (const id of all) rowById(id);
-    return all;
-  };
+  /** Each of these once, in their order.
+   * @throws StudioError `notFound` */
+  const known = (ids: readonly ClipId[]) =>
+    db
+      .all<{ row: number; trashed: number | null }>(
+        'SELECT asked.value AS row, clips.trashed FROM json_each(?) asked LEFT JOIN clips ON clips.id = asked.value ORDER BY asked.key',
+        JSON.stringify([...new Set(ids)].map(rowOf)),
+      )
+      .map(({ row, trashed }) => {
+        const id = `c${row}` as const;
+        if (trashed === null) throw none(id);
+        return { id, trashed: trashed === 1 };
+      });
   const throwAway = async (ids: readonly ClipId[], trashed: boolean): Promise<{ clips: Clip[] }> => {
     const all = known(ids);
     const clips: Clip[] = [];
@@ -130,7 +137,7 @@ export function clipsPart(library: Library): ClipsPart {
       if (at) await pause();
       clips.push(
         ...db.transaction(() =>
-          all.slice(at, at + atOnce).map(id => {
+          all.slice(at, at + atOnce).map(({ id }) => {
             const clip = get(id);
             if (clip.trashed !== trashed) write({ ...clip, trashed });
             return told(id);
@@ -209,7 +216,6 @@ export function clipsPart(library: Library): ClipsPart {
     edit: ({ id, name, stars, addTags = [], removeTags = [] }) =>
       db.transaction(() => {
         const clip = get(id);
-        if (name === '') throw new StudioError('badInput', 'the name is empty: give the clip a name');
         const tags = [...new Set([...clip.tags.filter(t => !removeTags.includes(t)), ...addTags])];
         if (tags.length > 50) throw new StudioError('badInput', `${id} would have ${tags.length} tags, at most 50 can be given`);
         write({ ...clip, ...(name !== undefined && { name }), ...(stars !== undefined && { stars }), tags });
@@ -222,10 +228,10 @@ export function clipsPart(library: Library): ClipsPart {
     // Files go before rows: it works on a full disk, whose space it may be needed for, and after a crash in between the clip is still in the
     // trash, without its file, until the trash is emptied again. The other order would leave files that no one knows.
     erase: async ({ ids }, signal) => {
-      const all =
-        ids === null ? db.all<{ id: number }>('SELECT id FROM clips WHERE trashed = 1').map(r => `c${r.id}` as const) : known(ids);
-      for (const id of all)
-        if (!rowById(id).trashed) throw new StudioError('conflict', `${id} is not in the trash: only what is there can be erased`);
+      const asked = ids && known(ids),
+        kept = asked?.find(c => !c.trashed);
+      if (kept) throw new StudioError('conflict', `${kept.id} is not in the trash: only what is there can be erased`);
+      const all = asked?.map(c => c.id) ?? db.all<{ id: number }>('SELECT id FROM clips WHERE trashed = 1').map(r => `c${r.id}` as const);
       let [clips, bytes] = [0, 0];
       for (let at = 0; at < all.length; at += atOnce) {
         signal.throwIfAborted();
@@ -312,10 +318,6 @@ export function clipsPart(library: Library): ClipsPart {
       }
       return all;
     },
-    allThumbnails: () =>
-      new Set(
-        db.all<{ thumbnail: string }>('SELECT DISTINCT thumbnail FROM clip_subjects WHERE thumbnail IS NOT NULL').map(r => r.thumbnail),
-      ),
     forgetLatents: files => {
       db.run(
         `UPDATE clips SET latents = NULL, record = json_set(record, '$.latentsBytes', 0) WHERE latents IN (SELECT value FROM json_each(?))`,

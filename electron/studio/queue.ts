@@ -72,6 +72,8 @@ export interface Queue {
   /** Gives back to the front what other sessions left running.
    * @param own what this one left, too: nothing works on anything now */
   recover(own?: boolean): void;
+  /** What runs, in the order of its ids. */
+  running(): JobId[];
   /** How many wait, and how much of which work that is. */
   waiting(): { count: number; work: readonly { readonly work: Work; readonly count: number }[] };
 }
@@ -512,6 +514,7 @@ export function sqliteQueue(library: Library, options: QueueOptions): Queue {
       return { jobs, next: rows.length > limit ? jobs.at(-1)!.id : null };
     },
     recover: own => db.transaction(() => recover(own)),
+    running: () => db.all<{ id: number }>(`SELECT id FROM jobs WHERE status = 'inProgress' ORDER BY id`).map(({ id }) => `j${id}` as const),
     waiting: () => {
       const groups = db.all<{ shape: string; n: number }>(`SELECT shape, count(*) AS n FROM jobs WHERE status = 'pending' GROUP BY shape`);
       return {

@@ -226,7 +226,7 @@ export function startRunner(options: RunnerOptions): Runner {
     }
     const text = troubled ?? hold?.text ?? null;
     // By the rows: what has just been claimed, or is just being put back, is not active, and nobody may take the queue for empty.
-    const running = queue.list({ status: ['inProgress'], batch: null, after: null, limit: 500 }).jobs.map(j => j.id);
+    const running = queue.running();
     return {
       state: isPaused() ? 'paused' : !started || stopping ? 'stopped' : text !== null ? 'held' : running.length ? 'running' : 'idle',
       text: takes() ? text : null,

@@ -18,12 +18,10 @@ interface File {
 
 /** What the other parts know of the files. Names are relative to the library. */
 export interface Known {
-  /** Photos and masks that a row or a waiting job needs. */
-  photos(): ReadonlySet<string>;
+  /** Photos and masks that a row or a waiting job needs; thumbnails of photos and of the subjects of clips. */
+  needed(): { readonly photos: ReadonlySet<string>; readonly previews: ReadonlySet<string> };
   /** Every file of every clip: video, pictures, latents; `trashed` of those in the trash. */
   clips(): ReadonlyMap<string, { readonly id: string; readonly kind: 'clips' | 'previews' | 'latents'; readonly trashed: boolean }>;
-  /** Thumbnails of photos and subjects. */
-  previews(): ReadonlySet<string>;
   /** The folders of jobs that are not ended. */
   work(): ReadonlySet<string>;
   /** Those, and the folders of failed jobs: a retry goes on from what is there. */
@@ -94,14 +92,14 @@ export function storagePart(library: Library, known: Known): HostOf<typeof api>[
     const jobs = known.work();
     switch (kind) {
       case 'photos': {
-        const needed = known.photos();
-        return files.filter(f => !needed.has(f.name));
+        const { photos } = known.needed();
+        return files.filter(f => !photos.has(f.name));
       }
       case 'latents':
         return files.filter(f => !arrives(f.name, jobs));
       case 'previews': {
-        const needed = known.previews();
-        return files.filter(f => !needed.has(f.name) && !clips.has(f.name) && !arrives(f.name, jobs));
+        const { previews } = known.needed();
+        return files.filter(f => !previews.has(f.name) && !clips.has(f.name) && !arrives(f.name, jobs));
       }
       case 'work':
         return files.filter(f => !jobs.has(jobFolder(f.name)));
@@ -147,8 +145,7 @@ export function storagePart(library: Library, known: Known): HostOf<typeof api>[
         for (const { name, bytes } of await filesUnder(home, folder)) there.set(name, bytes);
       // after the files: what has come meanwhile has its row, and is looked for again below
       const clips = known.clips(),
-        photos = known.photos(),
-        previews = known.previews(),
+        { photos, previews } = known.needed(),
         jobs = known.retryable();
       const lost = (name: string) => !there.has(name) && !isThere(library, name);
       const missing = [

@@ -105,9 +105,8 @@ export async function startStudio(options: StudioOptions): Promise<Studio> {
     }),
     settings,
     storage: storagePart(library, {
-      photos: () => subjects.neededFiles().photos,
+      needed: () => subjects.neededFiles(),
       clips: () => clips.allFiles(),
-      previews: () => new Set([...subjects.neededFiles().previews, ...clips.allThumbnails()]),
       work: () => work.folders(),
       retryable: () => work.folders('failed'),
       weights: () => weights.files(),

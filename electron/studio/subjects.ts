@@ -40,7 +40,7 @@ export type SubjectsPart = HostOf<typeof api>['subjects'] & {
   media(id: SubjectId | PhotoId, kind: 'photo' | 'photoThumbnail' | 'mask' | 'subjectThumbnail'): { path: string; type: string };
   /** Where photos and masks lie, by content, absolute; whether they are there is the caller's to see. */
   readonly files: { photo(sha256: string): string; mask(sha256: string): string };
-  /** Files that are needed, relative to the library: photos and masks of every subject (what is removed can be restored), of jobs that can still run, and of imports going on; their thumbnails. Any other file of these folders can go. */
+  /** Files that are needed, relative to the library: photos and masks of every subject (what is removed can be restored), of jobs that can still run, and of imports going on; their thumbnails, and those that clips show. Any other file of these folders can go. */
   neededFiles(): { readonly photos: ReadonlySet<string>; readonly previews: ReadonlySet<string> };
 };
 
@@ -357,6 +357,8 @@ export function subjectsPart(library: Library): SubjectsPart {
          WHERE j.status <> 'completed' AND mask IS NOT NULL`,
       ))
         photos.add(maskOf(mask));
+      for (const { thumbnail } of db.all<{ thumbnail: string }>('SELECT DISTINCT thumbnail FROM clip_subjects WHERE thumbnail IS NOT NULL'))
+        previews.add(thumbnail);
       return { photos, previews };
     },
 
@@ -506,11 +508,7 @@ export function subjectsPart(library: Library): SubjectsPart {
         return { subjects: removed.length, photos };
       });
       // rows first: a file without a row is cleaned later, a row without its file would be a lie
-      const { photos: needed, previews: living } = part.neededFiles(),
-        shown = db
-          .all<{ thumbnail: string }>('SELECT DISTINCT thumbnail FROM clip_subjects WHERE thumbnail IS NOT NULL')
-          .map(r => r.thumbnail),
-        previews = new Set([...living, ...shown]);
+      const { photos: needed, previews } = part.neededFiles();
       let bytes = 0;
       const files = new Set(erased.photos.flatMap(p => [p.file, thumbnailOf(p.sha256), ...(p.mask === null ? [] : [maskOf(p.mask)])]));
       for (const file of files)

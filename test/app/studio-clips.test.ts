@@ -103,7 +103,7 @@ describe('adding', () => {
     await studio.subjects.remove({ id: subject.id });
     const thumbnail = studio.parts.clips.subjectThumbnail('c1');
     assert.ok(existsSync(thumbnail));
-    assert.ok(studio.parts.clips.allThumbnails().has(thumbnail.slice(library.home.length + 1)));
+    assert.ok(studio.parts.subjects.neededFiles().previews.has(thumbnail.slice(library.home.length + 1)));
     assert.deepEqual(await ids({ subject: subject.id }), ['c1']);
     assert.throws(() => studio.parts.clips.subjectThumbnail('c1', 's9'), refused('notFound'));
     assert.deepEqual((await readRequest(studio.parts.clips.files('c1').video))?.['seed'], 3);

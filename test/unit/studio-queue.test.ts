@@ -332,6 +332,7 @@ function contract(name: string, open: () => Promise<Rig>) {
       const jobs = ids(queue.enqueue(Array.from({ length: 23 }, (_, i) => fresh({ seed: i }))));
       for (let i = 0; i < 4; i++) queue.complete(take(queue), () => ({ id: `c${i + 1}` as const }));
       const running = [take(queue).id, take(queue).id];
+      assert.deepEqual(queue.running(), running);
       queue.cancel(jobs[10]!);
       const seen: JobId[] = [];
       let after: JobId | null = null,
