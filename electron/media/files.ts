@@ -1,7 +1,7 @@
 /** @file Files as wholes: read within bounds, hashed, and written so that a power cut leaves all of one or none of it. */
 import { createHash, randomBytes } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
-import { mkdir, open, rename, unlink } from 'node:fs/promises';
+import { mkdir, open, rename, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { MediaError, fileError } from './error.ts';
 
@@ -16,6 +16,28 @@ export async function syncFolder(folder: string): Promise<void> {
   } finally {
     await handle?.close();
   }
+}
+
+/** Files that this process holds locks on. */
+const locked = new Set<string>();
+/** Keeps files from being read by this process: POSIX drops every lock it holds on a file as soon as it closes any handle of that file, also one that a person took for a photo.
+ * @returns what ends that */
+export function keepShut(files: readonly string[]): () => void {
+  for (const file of files) locked.add(file);
+  return () => files.forEach(file => locked.delete(file));
+}
+/** Before a file that somebody named is opened.
+ * @throws {MediaError} where it is, by whatever name, one that is to be kept shut */
+export async function refuseShut(name: string): Promise<void> {
+  const identity = async (file: string) => {
+    const { dev, ino } = await stat(file, { bigint: true });
+    return `${dev}:${ino}`;
+  };
+  if (locked.size === 0) return;
+  const asked = await identity(name).catch(() => undefined); // opening it says what is wrong
+  for (const file of locked)
+    if (asked !== undefined && asked === (await identity(file).catch(() => undefined)))
+      throw new MediaError(`${name} belongs to the library's database: name another file.`);
 }
 
 /** Folders whose own entries have been synced by this process: they may have been made a moment ago. */
@@ -67,6 +89,7 @@ export async function writeDurably(file: string, bytes: Uint8Array): Promise<voi
 export async function fileHash(file: string): Promise<string> {
   const hash = createHash('sha256');
   try {
+    await refuseShut(file);
     for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
   } catch (error) {
     throw fileError(`cannot read ${file}`, error);
@@ -75,18 +98,19 @@ export async function fileHash(file: string): Promise<string> {
 }
 
 /**
- * The first bytes of a file, or all of them. A pipe does not block and a device is not read: both are refused.
- * @param what `most`: bytes a file may have; `take`: how many of them are read, where not all; `wanted`: what to name instead, for example `a photo`
+ * The bytes of a file. A pipe does not block and a device is not read: both are refused.
+ * @param what `most`: bytes a file may have; `wanted`: what to name instead, for example `a photo`
  * @throws {MediaError} where it is missing, is no file, is empty or too large
  */
-export async function readBytes(file: string, what: { most: number; take?: number; wanted: string }): Promise<Buffer> {
+export async function readBytes(file: string, what: { most: number; wanted: string }): Promise<Buffer> {
   try {
+    await refuseShut(file);
     const handle = await open(file, constants.O_RDONLY | (process.platform === 'win32' ? 0 : constants.O_NONBLOCK));
     try {
       const stat = await handle.stat();
       if (!stat.isFile()) throw new MediaError(`${file} is ${stat.isDirectory() ? 'a folder' : 'not a file'}: name ${what.wanted}.`);
       checkSize(file, stat.size, what);
-      const bytes = Buffer.alloc(Math.min(stat.size, what.take ?? stat.size));
+      const bytes = Buffer.alloc(stat.size);
       let filled = 0;
       while (filled < bytes.length) {
         const { bytesRead } = await handle.read(bytes, filled, bytes.length - filled, filled);

@@ -9,6 +9,7 @@
 import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { MediaError, fileError } from './error.ts';
+import { refuseShut } from './files.ts';
 
 /** Any JSON object: what was asked for, with hashes and base names; the caller keeps paths out. */
 export type Request = Readonly<Record<string, unknown>>;
@@ -135,6 +136,7 @@ async function readRange(file: FileHandle, at: number, end: number): Promise<Buf
 async function reading<T>(name: string, read: (file: FileHandle, size: number) => Promise<T>): Promise<T> {
   let file: FileHandle | undefined;
   try {
+    await refuseShut(name);
     file = await open(name, constants.O_RDONLY | (process.platform === 'win32' ? 0 : constants.O_NONBLOCK)); // a pipe does not block
     const stat = await file.stat();
     if (!stat.isFile()) throw new MediaError('it is not a file.');

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { StudioError } from '../contract/errors.ts';
 import { inProcess, type Answer, type Transport } from '../contract/rpc.ts';
 import { overWire, reconnecting, serveWire, type Limits, type Opened, type Wire } from '../contract/wire.ts';
+import { keepShut } from '../media/files.ts';
 import { diskError, holdLock } from './database.ts';
 import { checkPlace } from './places.ts';
 import { listen, reach, socketWire } from './socket.ts';
@@ -57,7 +58,8 @@ async function openOnce(folder: string, become: () => Promise<Hosted>, options: 
   const began = performance.now();
   for (let until = began + patience; ;) {
     const lock = holdLock(join(home, 'lock.db'));
-    if (lock) return own(home, lock, become, options);
+    if (lock && !(await isListening(home))) return own(home, lock, become, options);
+    lock?.release();
     const answer = await knock(home, version, until);
     if (typeof answer === 'object') return answer;
     const now = performance.now();
@@ -78,6 +80,17 @@ function readNote(home: string): z.infer<typeof note> | undefined {
     return note.parse(JSON.parse(readFileSync(noteFile(home), 'utf8')));
   } catch {
     return undefined; // none, or not ours
+  }
+}
+
+/** Whether a process accepts connections at the owner's door. It then owns the library although its lock is free: somebody deleted that file, or the process closed it, which drops the lock on POSIX. */
+async function isListening(home: string): Promise<boolean> {
+  if (process.platform === 'win32') return false; // a lock there cannot be lost
+  try {
+    (await reach(home, readNote(home)?.socket ?? 'owner.sock')).destroy();
+    return true;
+  } catch (e) {
+    return (e as NodeJS.ErrnoException).code === 'EAGAIN'; // too many wait at that door
   }
 }
 
@@ -129,8 +142,10 @@ async function own(
     wire.closed(() => clients.delete(wire));
   });
   server.maxConnections = 256;
+  const open = keepShut(['lock.db', 'library.db', 'library.db-wal', 'library.db-shm'].map(file => join(home, file)));
   const release = () => {
     server.close();
+    open();
     try {
       if (address && process.platform !== 'win32')
         rmSync(isAbsolute(address) ? dirname(address) : join(home, address), { recursive: true, force: true });

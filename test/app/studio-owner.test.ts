@@ -1,15 +1,17 @@
 /** @file One owner a library, everybody served, taken over in time: real processes, real sockets. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
   chownSync,
 } from 'node:fs';
@@ -23,6 +25,7 @@ import { StudioError } from '../../electron/contract/errors.ts';
 import { holdLock } from '../../electron/studio/database.ts';
 import { openStudio, type Hosted } from '../../electron/studio/owner.ts';
 import { fits, pipeName } from '../../electron/studio/socket.ts';
+import { run, start } from '../support/run.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'protagonist-owner-'));
 let homes = 0;
@@ -237,6 +240,50 @@ test('an owner that only stands still is not stolen from, and goes on when it is
   await sleep(100);
   owner.kill('SIGKILL'); // stopped or not, its end frees the library
   assert.equal((await child(home).next('opened'))['owner'], true);
+});
+
+test('an owner whose lock was lost still owns, answering or not', { skip: process.platform === 'win32' }, async () => {
+  const home = newHome();
+  const owner = child(home);
+  await owner.next('opened');
+  rmSync(join(home, 'lock.db'));
+  const guest = child(home);
+  assert.equal((await guest.next('opened'))['owner'], false);
+  assert.equal((await guest.call('show')).value!.pid, owner.pid);
+  await guest.end();
+  owner.kill('SIGSTOP');
+  assert.equal((await child(home, '--patience', '700').next('failed'))['code'], 'busy');
+  owner.kill('SIGKILL');
+  assert.equal((await child(home).next('opened'))['owner'], true);
+});
+
+test('the files that hold the owner’s locks are never opened for a client, by whatever name', async () => {
+  const home = newHome(),
+    files = newHome();
+  await run(['subject', 'list', '--home', home]);
+  mkdirSync(files);
+  symlinkSync(join(home, 'lock.db'), join(files, 'clip.mp4'));
+  linkSync(join(home, 'lock.db'), join(files, 'kelp.jpg'));
+  const owner = start(['queue', 'run', '--json', '--home', home]);
+  const isOwned = () => spawnSync(process.execPath, ['-e', `const { DatabaseSync } = require('node:sqlite'); new DatabaseSync(process.argv[1], { timeout: 0 }).exec('BEGIN EXCLUSIVE')`, join(home, 'lock.db')]).status !== 0; // prettier-ignore
+  try {
+    for (const end = performance.now() + 20_000; !(existsSync(join(home, 'owner.json')) && isOwned()); await sleep(50))
+      assert.ok(performance.now() < end, 'no owner');
+    for (const args of [
+      ['request', join(home, 'lock.db')],
+      ['request', join(files, 'clip.mp4')],
+      ['subject', 'add', '--name', 'Kelp', '--kind', 'toy', join(home, 'lock.db')],
+      ['subject', 'add', '--name', 'Kelp', '--kind', 'toy', files],
+    ]) {
+      const { status, stderr } = await run([...args, '--home', home]);
+      assert.equal(status, 1, stderr);
+      assert.match(stderr, /belongs to the library's database/);
+      assert.ok(isOwned(), `${args.join(' ')} took the owner's lock`);
+    }
+  } finally {
+    owner.child.kill('SIGINT');
+    await owner.ended;
+  }
 });
 
 test('an owner that is still opening is waited for; so is one that another command begins', async () => {
