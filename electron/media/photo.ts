@@ -59,15 +59,9 @@ export function photoKind(name: string, bytes: Uint8Array, heic: boolean): Photo
 /** How every photo is opened. */
 const options = { limitInputPixels: pixelLimit, failOn: 'error', sequentialRead: true, pages: 1, ignoreIcc: false } as const;
 
-/** A photo that sharp may be given: its path or its bytes, and what to call it. */
-interface Opened {
-  readonly name: string;
-  readonly from: string | Uint8Array;
-}
-
 /** Refuses more pixels than are read, before any is: only the header is looked at. */
-async function checkPixels({ name, from }: Opened): Promise<void> {
-  const { width, height } = await sharp(from, { ...options, limitInputPixels: false }).metadata();
+async function checkPixels(name: string, bytes: Uint8Array): Promise<void> {
+  const { width, height } = await sharp(bytes, { ...options, limitInputPixels: false }).metadata();
   if (width * height > pixelLimit) throw tooLarge(name, width, height);
 }
 
@@ -99,11 +93,12 @@ const normalized = Float32Array.from({ length: 256 }, (_, x) => Math.fround(Math
  * @throws {MediaError} where the file is missing, is no photo, is cut off or damaged, or has more than 100 megapixels
  */
 export async function readPhoto(name: string, size: { width: number; height: number; fit: Fit }): Promise<Float32Array> {
-  photoKind(name, await readBytes(name, { most: byteLimit, take: 1024, wanted: 'a photo' }), false);
+  const bytes = await readBytes(name, { most: byteLimit, wanted: 'a photo' }); // by us, not by libvips: a disk that reports an error is not a damaged photo
+  photoKind(name, bytes, false);
   let pixels: Buffer;
   try {
-    await checkPixels({ name, from: name });
-    const decoded = await sharp(name, options)
+    await checkPixels(name, bytes);
+    const decoded = await sharp(bytes, options)
       .autoOrient()
       .flatten({ background: '#ffffff' })
       .resize(size.width, size.height, { fit: size.fit, background: '#ffffff', kernel: 'lanczos3' })
@@ -222,7 +217,7 @@ export async function storePhoto(photo: {
   const { name, bytes } = photo;
   const kind = photoKind(name, bytes, false);
   try {
-    await checkPixels({ name, from: bytes });
+    await checkPixels(name, bytes);
     const { data, info } = await sharp(kind === 'AVIF' ? await withProfile(bytes) : bytes, options)
       .autoOrient()
       .resize(longestStored, longestStored, { fit: 'inside', withoutEnlargement: true, kernel: 'lanczos3' })
@@ -255,7 +250,7 @@ export async function photoThumbnail(photo: string | Uint8Array, longest = 320):
   const bytes = typeof photo === 'string' ? await readBytes(photo, { most: byteLimit, wanted: 'a photo' }) : photo;
   photoKind(name, bytes, false);
   try {
-    await checkPixels({ name, from: bytes });
+    await checkPixels(name, bytes);
     return await sharp(bytes, options)
       .autoOrient()
       .flatten({ background: '#ffffff' })
@@ -281,7 +276,7 @@ export async function checkMask(bytes: Uint8Array, width: number, height: number
   const name = 'the mask';
   photoKind(name, bytes, false);
   try {
-    await checkPixels({ name, from: bytes });
+    await checkPixels(name, bytes);
     const { data, info } = await sharp(bytes, { ...options, ignoreIcc: true })
       .autoOrient()
       .toColourspace('srgb')
@@ -330,7 +325,7 @@ export async function prepareReference(reference: {
     const bytes = await readBytes(name, { most: byteLimit, wanted: 'a photo' });
     photoKind(name, bytes, false);
     try {
-      await checkPixels({ name, from: bytes });
+      await checkPixels(name, bytes);
       const { width, height } = await sharp(bytes, options).metadata();
       return { name, bytes, size: { width, height } };
     } catch (error) {
