@@ -1,6 +1,5 @@
 /** @file Who clips are about: subjects, their photos, crops and masks. Photos are kept by content and never changed. */
-import { existsSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { existsSync, rmSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { z } from 'zod';
 import { given } from '../../native-models/tasks.ts';
@@ -66,6 +65,8 @@ type SubjectRecord = z.output<typeof subjectRecord>;
 
 /** Most photos that are taken in by one call. */
 const mostPhotos = 500;
+/** How many files are erased in one go. */
+const atOnce = 200;
 /** A handle that reads like an id would be taken for one. */
 const likeId = /^s[1-9]\d{0,14}$/;
 const longestHandle = 40;
@@ -508,16 +509,22 @@ export function subjectsPart(library: Library): SubjectsPart {
         return { subjects: removed.length, photos };
       });
       // rows first: a file without a row is cleaned later, a row without its file would be a lie
-      const { photos: needed, previews } = part.neededFiles();
       let bytes = 0;
-      const files = new Set(erased.photos.flatMap(p => [p.file, thumbnailOf(p.sha256), ...(p.mask === null ? [] : [maskOf(p.mask)])]));
-      for (const file of files)
-        if (!needed.has(file) && !previews.has(file)) {
-          bytes += sizeOf(fileIn(library, file)) ?? 0;
-          await rm(fileIn(library, file), { force: true }).catch((e: unknown) => {
-            throw fileError(`cannot erase ${file}`, e);
-          });
-        }
+      const files = [...new Set(erased.photos.flatMap(p => [p.file, thumbnailOf(p.sha256), ...(p.mask === null ? [] : [maskOf(p.mask)])]))];
+      for (let at = 0; at < files.length; at += atOnce) {
+        if (at) await new Promise(resolve => setImmediate(resolve));
+        // asked again, and nobody in between: the same photo may have been added anew
+        const { photos: needed, previews } = part.neededFiles();
+        for (const file of files.slice(at, at + atOnce))
+          if (!needed.has(file) && !previews.has(file)) {
+            bytes += sizeOf(fileIn(library, file)) ?? 0;
+            try {
+              rmSync(fileIn(library, file), { force: true });
+            } catch (e) {
+              throw fileError(`cannot erase ${file}`, e);
+            }
+          }
+      }
       return { subjects: erased.subjects, photos: erased.photos.length, bytes };
     },
     removePhoto: ({ id }) =>

@@ -259,6 +259,33 @@ describe('photos', () => {
     );
   });
 
+  test('a photo that is added again while it is erased stays', async () => {
+    const { subject } = await studio.subjects.add({ name: 'Old', photos: [{ path: kelp }] });
+    const { record } = library.db.get<{ record: string }>('SELECT record FROM photos')!;
+    // many before it: the erasing takes longer than the adding
+    library.db.transaction(() => {
+      for (let i = 0; i < 4000; i++) {
+        const sha256 = createHash('sha256').update(String(i)).digest('hex');
+        library.db.run(
+          `INSERT INTO photos (subject, sha256, file, record) VALUES (1, ?, ?, ?)`,
+          sha256,
+          `photos/${sha256.slice(0, 2)}/${sha256}.jpg`,
+          record,
+        );
+      }
+    });
+    await studio.subjects.addPhotos({ id: subject.id, photos: [{ path: lemon }] });
+    await studio.subjects.remove({ id: subject.id });
+    const [{ photos: erased }, { subject: fresh }] = await Promise.all([
+      studio.subjects.erase({ ids: [subject.id] }),
+      studio.subjects.add({ name: 'New', photos: [{ path: lemon }] }),
+    ]);
+    assert.equal(erased, 4002);
+    const [photo] = studio.parts.subjects.get(fresh.id).photos;
+    assert.equal(photo!.missing, false);
+    assert.ok(existsSync(studio.parts.subjects.media(photo!.id, 'photoThumbnail').path));
+  });
+
   test('a canceled import stops: photos that are in stay with a subject that was there, a new one is not half there', async () => {
     const { subject } = await studio.subjects.add({ name: 'Lemon', photos: [{ path: lemon }] });
     const canceled = async (going: (stop: AbortSignal) => unknown) => {
