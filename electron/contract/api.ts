@@ -202,7 +202,7 @@ export const api = {
     list: method(
       z.object({
         ...page,
-        status: z.array(z.enum(jobStatuses)).default([]),
+        status: z.array(z.enum(jobStatuses)).max(20).default([]),
         batch: jobId.nullable().default(null),
         after: jobId.nullable().default(null),
       }),
@@ -296,7 +296,7 @@ export const api = {
     ),
     /** Removes what can go of these kinds and says what it freed; `dryRun` says it without doing it. Clips and photos go only by being removed and then erased. */
     clean: method(
-      z.object({ kinds: z.array(z.enum(cleanableKinds)).min(1), dryRun: z.boolean().default(false) }),
+      z.object({ kinds: z.array(z.enum(cleanableKinds)).min(1).max(20), dryRun: z.boolean().default(false) }),
       z.object({ files: z.number(), bytes: z.number() }),
     ),
   },

@@ -9,6 +9,8 @@ import type { Wire } from '../contract/wire.ts';
 
 /** Bytes of the longest message: a photo's bytes in base64 fit, a string of V8's still holds it. */
 const longest = 384 << 20;
+/** The same of the first one, which says who it is: before that nobody takes up memory. */
+const longestFirst = 64 << 10;
 /** Milliseconds for the last words of a closed wire to be taken. */
 const patience = 500;
 
@@ -16,6 +18,7 @@ const patience = 500;
 export function socketWire(socket: Socket, most: number = longest): Wire {
   const closed: ((why: string) => void)[] = [];
   let parts: Buffer[] = [],
+    allowed = Math.min(most, longestFirst),
     size = 0,
     over: string | undefined;
   const end = (why: string) => {
@@ -34,7 +37,7 @@ export function socketWire(socket: Socket, most: number = longest): Wire {
         part = chunk.subarray(from, at < 0 ? chunk.length : at);
       from += part.length + 1;
       size += part.length;
-      if (size > most) return end('a message is too long');
+      if (size > allowed) return end('a message is too long');
       if (parts.push(part) > 4096) parts = [Buffer.concat(parts)];
       if (at < 0) return;
       let message: unknown;
@@ -45,6 +48,7 @@ export function socketWire(socket: Socket, most: number = longest): Wire {
       }
       parts = [];
       size = 0;
+      allowed = most;
       listener(message);
     }
   };

@@ -337,6 +337,9 @@ test('a million small messages, a deep one, one that is too long', { timeout: 12
   const small = await served({}, 10_000);
   small.socket.resume().write(`${JSON.stringify(hello)}\n${'x'.repeat(10_001)}`);
   assert.equal(await small.why, 'a message is too long');
+  const stranger = await served();
+  stranger.socket.resume().write('x'.repeat(70_000)); // who has not said who it is takes up no memory
+  assert.equal(await stranger.why, 'a message is too long');
 
   const wire = loose();
   serve(wire);
