@@ -102,7 +102,8 @@ test(`${executed} inputs a method carried out on a real library (seed ${seed})`,
   const listen = () =>
     studio.subscribe(said => {
       events++;
-      eventSchema.parse(said);
+      const { error } = eventSchema.safeParse(said);
+      if (error) told.set('an event', `${JSON.stringify(said).slice(0, 300)} is none: ${error.message}`); // thrown, whoever says it would catch it
       secret('an event', JSON.stringify(said));
     });
   listen();
@@ -183,7 +184,7 @@ test(`${executed} inputs a method carried out on a real library (seed ${seed})`,
   assert.equal(integrity(home), 'ok');
 
   assert.deepEqual([...wrong.keys()], []);
-  assert.deepEqual([...told.keys()], [], 'paths of the library were told');
+  assert.deepEqual([...told.keys()], [], 'paths of the library were told, or events that are none');
 
   // and it opens again
   studio = await start();
