@@ -82,6 +82,7 @@ export async function startStudio(options: StudioOptions): Promise<Studio> {
     });
   let work = beginWork(),
     restoring: Promise<void> | undefined; // other calls wait for it: they would meet half of the one library and half of the other
+  const underWay = new Map<Promise<unknown>, AbortController>(); // it waits for those that came before
 
   const backupRecord = ({ name, kind, bytes, createdAt }: { name: string; kind: 'daily' | 'manual' | 'migration'; bytes: number; createdAt: string }) => ({ name, kind, bytes, createdAt }); // prettier-ignore
   const implementation: HostOf<typeof api> = {
@@ -121,12 +122,16 @@ export async function startStudio(options: StudioOptions): Promise<Studio> {
         return (restoring = (async () => {
           await after?.catch(() => undefined);
           const there = listBackups(backups).some(b => b.name === name); // nothing is interrupted for a name that is mistyped
+          if (there) {
+            for (const stop of underWay.values()) stop.abort();
+            await Promise.all(underWay.keys());
+          }
           const wasStarted = there && (await work.stop());
           try {
             await restoreBackup(db, backups, name);
             damaged = undefined;
           } catch (e) {
-            if (!db.isOpen && e instanceof DatabaseError) damaged = e; // until another try succeeds nothing else can be answered
+            if (there && !db.isOpen && e instanceof DatabaseError) damaged = e; // until another try succeeds nothing else can be answered
             throw e;
           } finally {
             // what is in the queue now is another queue: a new session takes it up
@@ -181,7 +186,10 @@ export async function startStudio(options: StudioOptions): Promise<Studio> {
     if (!onItsOwn) await restoring?.catch(() => undefined);
     if (damaged && !onItsOwn) return { error: describe(damaged) };
     if (!options.can.paths && namesPath(input)) return refused('notHere', 'this host takes no paths of its machine: send the file itself');
-    const reply = await whole(method, input, signal);
+    const stop = new AbortController(),
+      call = whole(method, input, signal ? AbortSignal.any([signal, stop.signal]) : stop.signal);
+    if (method !== 'backups.restore') underWay.set(call, stop);
+    const reply = await call.finally(() => underWay.delete(call));
     if (!upkeep && !closed) lookAgain(upkeepAfter);
     return reply;
   };
