@@ -164,7 +164,7 @@ const inRussian = wish(700, 1, '@otto', prompts.ru, '--steps', '5', '--fit', 'co
 const inThai = wish(800, 1, '@fig', prompts.th, '--steps', '6', '--scheduler', 'ddim');
 const inChinese = wish(900, 1, '@柠檬', prompts.zh, '--steps', '5');
 const unwanted = wish(1000, 1, '@set', 'a job that nobody wants', '--steps', '4');
-const edited = wish(1100, 1, '@fig', 'the toy sits', '--steps', '4');
+export const edited = wish(1100, 1, '@fig', 'the toy sits', '--steps', '4');
 const adapted = wish(1200, 1, '@kelp', 'the toy looks up', '--steps', '5', '--adapter', 'mine:0.5');
 const waited = wish(1300, 1, '@otto', 'the toy comes closer', '--steps', '4');
 const detached = [long, second, grid, choice, seeds, inArabic, inRussian, inThai, inChinese, unwanted, edited, adapted];
@@ -304,7 +304,7 @@ export async function day({ home, folder, owner, person = new Person(home) }: { 
   await person.ask(['job', 'move', theLong.id, 'before', theSecond.id], () => waits(theLong.id).then(async gone => gone || waits(theSecond.id)));
   await person.ask(['job', 'move', thai.id, 'bottom'], () => waits(thai.id));
   await person.ask(['job', 'pause', theEdited.id], async () => ['paused', 'completed'].includes(await status(theEdited.id)));
-  await person.ask(['job', 'edit', theEdited.id, ...editedTo], async () => (await status(theEdited.id)) === 'completed');
+  const edit = await person.ask(['job', 'edit', theEdited.id, ...editedTo], async () => (await status(theEdited.id)) === 'completed');
   await person.ask(['job', 'cancel', theUnwanted.id], async () => ['canceled', 'completed'].includes(await status(theUnwanted.id)));
   if (calm) {
     const order = (await person.jobs('--status', 'pending,paused')).map(j => j.id);
@@ -360,6 +360,10 @@ export async function day({ home, folder, owner, person = new Person(home) }: { 
   await readClip(out);
 
   await evening(person, out);
+  if (edit) {
+    const { request, resolved } = await person.job(theEdited.id);
+    assert.deepEqual([request.prompt, resolved.numInferenceSteps], [editedTo[1], 7], 'an edit that was answered is lost');
+  }
   if (queue) {
     const { status: code, stderr } = await queue.stop();
     assert.equal(code, 0, stderr);

@@ -29,13 +29,16 @@ const failing: Readonly<Record<string, readonly Errno[]>> = {
   unlink: ['EIO', 'EROFS'],
   pread64: ['EIO'],
 };
-/** What has to be in a sentence about each. SQLite keeps the reason of an error on the disk to itself, so that there the disk is all that can be named. */
+/** What has to be in a sentence about each. */
 const cause: Readonly<Record<Errno, RegExp>> = {
-  ENOSPC: /full|space|disk/i,
-  EIO: /disk|input\/output|damaged/i,
-  EROFS: /read|disk/i,
-  EMFILE: /too many|open files|file|disk/i,
+  ENOSPC: /\bfull\b/,
+  EIO: /\b(reports|reported) an error\b/,
+  EROFS: /can only be read/,
+  EMFILE: /too many|open files/,
 };
+/** SQLite keeps the reason of an error on the disk to itself, so that the disk is all that can be named; what it could not read may look damaged to it. */
+const causeOf = (error: Errno, sentence: string): RegExp =>
+  /library's database|\.db\b/.test(sentence) ? /\bdisk\b|only be read|open files/ : cause[error];
 
 interface Ended {
   readonly status: number | null;
@@ -155,7 +158,7 @@ export async function faults({ folder, count, random, say = () => undefined }: {
     try {
       assert.equal(crashIn(ended.stderr), undefined, `it crashed: ${ended.stderr}`);
       assert.notEqual(ended.status, null, `it ended by ${String(ended.signal)}: ${ended.stderr}`);
-      if (held !== undefined || (ended.status !== 0 && scenario.name !== 'queue run')) assert.match(failure ?? '', cause[error], 'the sentence does not name the cause');
+      if (held !== undefined || (ended.status !== 0 && scenario.name !== 'queue run')) assert.match(failure ?? '', causeOf(error, failure ?? ''), 'the sentence does not name the cause');
       await mend(person, scenario, n, what);
     } catch (e) {
       wrong.push(`${what}: ${(e as Error).message}`);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { audit, complete, day, isCommand, isEngine, isFfmpeg, Person, table, watchClips, type Day, type Made } from './day.ts';
+import { audit, complete, day, edited, isCommand, isEngine, isFfmpeg, Person, table, watchClips, type Day, type Made } from './day.ts';
 import { sleep, type Process } from './run.ts';
 import { randoms } from './random.ts';
 
@@ -90,7 +90,8 @@ async function killedDay({
   let resumed = 0;
   for (const [key, { job, md5 }] of today.made) {
     const undisturbed = expected.get(key);
-    if (!undisturbed) continue; // the one that nobody wants, where it was made before it could be canceled
+    assert.ok(undisturbed ?? job.resolved.seed === edited.seed, `nobody has wished for ${job.id} (${key})`);
+    if (!undisturbed) continue; // the one that was to be edited, where it was made before
     assert.equal(md5, undisturbed.md5, `${job.id} (${key}), made in ${job.attempt} attempts, is another clip than without kills`);
     if (job.attempt > 1) resumed++;
   }
@@ -126,5 +127,6 @@ export async function killedDays({ folder, expected, seed, kills: all, perDay, e
     assert.ok(of.kills.length > 0, 'nothing was there to be killed');
     rmSync(join(folder, `day-${n}`), { recursive: true });
   }
+  assert.ok(resumed > 0, 'no clip was made in more than one attempt');
   return { total, struck, clips, resumed, quarantined };
 } // prettier-ignore
