@@ -52,6 +52,8 @@ export const photo = z.object({
   crop: crop.nullable(),
   /** Of the mask's PNG, 8-bit grey of the photo's size; null where there is none. */
   mask: sha256.nullable(),
+  /** The mask came with the photo, which is kept on white by it: it is cut out already. False: the mask was drawn over what is seen. */
+  onWhite: z.boolean().default(false),
   sha256,
   width: count,
   height: count,

@@ -62,6 +62,7 @@ export const resolvedRequest = z.object({
       sha256: hash,
       crop: z.object({ x: z.number(), y: z.number(), width: z.number(), height: z.number() }).nullable(),
       mask: hash.nullable(),
+      /** By the mask, when the job runs; never for a photo that is kept on white by it. */
       cutOut: z.boolean(),
     }),
   ),

@@ -148,8 +148,11 @@ export async function normalizePhoto(source: PhotoSource, signal?: AbortSignal, 
   });
 }
 
-/** Endings of the photos that are looked for in folders. */
-const endings = new Set(['.jpg', '.jpeg', '.png', '.webp', '.avif', '.heic', '.heif']);
+/** Endings of the photos that are looked for in folders: all that these kinds go by. */
+const endings = new Set([
+  ...['.jpg', '.jpeg', '.jpe', '.jfif', '.pjpeg', '.pjp', '.png', '.apng', '.webp', '.avif', '.avifs'],
+  ...['.heic', '.heics', '.heif', '.heifs', '.hif'],
+]);
 /** Most photos of a folder, folders inside one another, and files that are looked at. */
 const [photoLimit, depthLimit, lookLimit] = [500, 8, 50_000];
 

@@ -210,11 +210,18 @@ export function subjectsPart(library: Library): SubjectsPart {
     await folderIn(library, file.split('/')[0]!);
     await writeDurably(fileIn(library, file), bytes);
   };
+  /** Of a subject, the photo of this content; one that is not removed where there are several. */
+  const sameContent = (subject: SubjectId, sha256: string) =>
+    db.get<PhotoRow>('SELECT * FROM photos WHERE subject = ? AND sha256 = ? ORDER BY removed, id', rowOf(subject), sha256);
   /** Files first, then the row: a crash in between leaves files that cleaning takes.
-   * @param owner whose photo it becomes, called inside the transaction */
-  const keepPhoto = ({ photo, mask, name }: NormalizedPhoto, owner: () => SubjectId) => {
+   * @param known whose photo it becomes, where that subject is there already
+   * @param owner the same, called inside the transaction */
+  const keepPhoto = ({ photo, mask: came, name }: NormalizedPhoto, known: SubjectId | undefined, owner: () => SubjectId) => {
     const file = byContent('photos', photo.sha256, photo.extension),
       thumbnail = thumbnailOf(photo.sha256);
+    // a photo that has a mask keeps it, and the file of another would be nobody's
+    const own = known && sameContent(known, photo.sha256)?.mask;
+    const mask = came && (own ?? came.sha256) === came.sha256 ? came : undefined;
     const masks = mask ? [maskOf(mask.sha256)] : [];
     return keeping([file, thumbnail, ...masks], async () => {
       await store(file, photo.bytes);
@@ -222,14 +229,11 @@ export function subjectsPart(library: Library): SubjectsPart {
       await store(thumbnail, await photoThumbnail(photo.bytes));
       return db.transaction((): { id: PhotoId; subject: SubjectId; added: boolean } => {
         const subject = owner();
-        const before = db.get<PhotoRow>(
-          'SELECT * FROM photos WHERE subject = ? AND sha256 = ? ORDER BY removed, id',
-          rowOf(subject),
-          photo.sha256,
-        );
+        const before = sameContent(subject, photo.sha256);
         if (before) {
-          if (before.removed) {
-            changePhoto(before, { removed: false });
+          const masked = mask && before.mask === null;
+          if (before.removed || masked) {
+            changePhoto(before, { removed: false, ...(masked && { mask: mask.sha256, onWhite: true }) });
             told(subject);
           }
           return { id: `p${before.id}`, subject, added: before.removed === 1 };
@@ -237,6 +241,7 @@ export function subjectsPart(library: Library): SubjectsPart {
         const record = photoRecord.parse({
           view: null,
           crop: null,
+          onWhite: mask !== undefined,
           width: photo.width,
           height: photo.height,
           name: text('the name', 1000).parse(name) || 'photo',
@@ -256,8 +261,9 @@ export function subjectsPart(library: Library): SubjectsPart {
       });
     });
   };
-  /** Takes photos in one after the other; what cannot be taken is named and the others go on. */
-  const takeIn = async (sources: readonly Source[], owner: () => SubjectId, signal: AbortSignal) => {
+  /** Takes photos in one after the other; what cannot be taken is named and the others go on.
+   * @param known and `owner`: see keepPhoto */
+  const takeIn = async (sources: readonly Source[], known: SubjectId | undefined, owner: () => SubjectId, signal: AbortSignal) => {
     const added: PhotoId[] = [],
       duplicates: { name: string; photoId: PhotoId }[] = [],
       refused: { name: string; text: string }[] = [];
@@ -273,6 +279,7 @@ export function subjectsPart(library: Library): SubjectsPart {
         return undefined;
       }
     };
+    let subject = known;
     const queue: Source[] = [];
     for (const source of sources)
       if ('path' in source) {
@@ -285,7 +292,8 @@ export function subjectsPart(library: Library): SubjectsPart {
       const bytes = (): PhotoSource => ('path' in source ? source : { name: source.name, bytes: Buffer.from(source.base64, 'base64') });
       const photo = await reading(nameOf(source), () => normalizePhoto(bytes(), signal));
       if (!photo) continue;
-      const kept = await keepPhoto(photo, owner);
+      const kept = await keepPhoto(photo, subject, owner);
+      subject = kept.subject;
       if (kept.added) added.push(kept.id);
       else duplicates.push({ name: photo.name, photoId: kept.id });
     }
@@ -379,7 +387,7 @@ export function subjectsPart(library: Library): SubjectsPart {
         );
         return (id = `s${row.id}`);
       };
-      const result = await takeIn(photos, make, signal).catch((error: unknown) => {
+      const result = await takeIn(photos, undefined, make, signal).catch((error: unknown) => {
         // asked again, it must not be there twice
         if (id) {
           const begun = id;
@@ -404,7 +412,7 @@ export function subjectsPart(library: Library): SubjectsPart {
 
     addPhotos: async ({ id, photos }, signal) => {
       present(id);
-      const result = await takeIn(photos, () => present(id), signal);
+      const result = await takeIn(photos, id, () => present(id), signal);
       return { subject: get(id), ...result };
     },
 
@@ -463,7 +471,8 @@ export function subjectsPart(library: Library): SubjectsPart {
           changePhoto(row, {
             ...(view !== undefined && { view }),
             ...(crop !== undefined && { crop: crop && fitCrop(crop, { id, width, height }) }),
-            ...(mask !== undefined && { mask: drawn?.sha256 ?? null }),
+            // the mask that it came with, given once more, is no other
+            ...(mask !== undefined && drawn?.sha256 !== row.mask && { mask: drawn?.sha256 ?? null, onWhite: false }),
           });
           return told(`s${row.subject}`);
         });
@@ -488,10 +497,12 @@ export function subjectsPart(library: Library): SubjectsPart {
           `SELECT * FROM photos WHERE subject IN (SELECT value FROM json_each(?)) ${ids === null ? 'OR removed = 1' : ''}`,
           JSON.stringify(removed),
         );
+        // what a job needs is the content: a photo may go while another of the same content stays
         const waiting = db.get<{ sha256: string }>(
           `SELECT json_extract(r.value, '$.sha256') AS sha256 FROM jobs j, json_each(j.record, '$.resolved.references') r
-           WHERE j.status IN ('pending', 'inProgress', 'paused') AND sha256 IN (SELECT value FROM json_each(?))`,
-          JSON.stringify(photos.map(p => p.sha256)),
+           WHERE j.status IN ('pending', 'inProgress', 'paused')
+           AND sha256 IN (SELECT sha256 FROM photos GROUP BY sha256 HAVING min(id IN (SELECT value FROM json_each(?))))`,
+          JSON.stringify(photos.map(p => p.id)),
         );
         if (waiting) {
           const needed = photos.find(p => p.sha256 === waiting.sha256)!;

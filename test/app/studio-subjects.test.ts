@@ -139,6 +139,44 @@ describe('photos', () => {
     assert.throws(() => studio.parts.subjects.media(cut!.id, 'mask'), refused('notFound', /has no mask/));
   });
 
+  test('a photo that is there already takes the mask that comes with it, but keeps one of its own', async () => {
+    const picture = async (channels: 3 | 4, alpha = 0) => {
+      const raw = Buffer.alloc(64 * 48 * channels, 255);
+      // over white the transparent ones are the opaque one: what they hide is white anyway
+      if (channels === 4) for (let i = 0; i < 64 * 48; i++) raw[4 * i + 3] = i % 64 < 32 ? 255 : alpha;
+      raw.fill(90, 0, 3);
+      return { name: 'a.png', base64: (await sharp(raw, { raw: { width: 64, height: 48, channels } }).png().toBuffer()).toString('base64') }; // prettier-ignore
+    };
+    const { subject } = await studio.subjects.add({ name: 'Twice', photos: [await picture(3)] });
+    const [plain] = subject.photos;
+    assert.deepEqual([plain!.mask, plain!.onWhite], [null, false]);
+    library.events.length = 0;
+    const again = await studio.subjects.addPhotos({ id: subject.id, photos: [await picture(4)] });
+    assert.deepEqual([again.added, again.duplicates], [[], [{ name: 'a.png', photoId: plain!.id }]]);
+    const [cut] = again.subject.photos;
+    assert.match(cut!.mask!, /^[0-9a-f]{64}$/);
+    assert.equal(cut!.onWhite, true, 'it lies on white by this mask');
+    assert.deepEqual(library.events, [{ type: 'subject', subject: again.subject }]);
+    assert.deepEqual(files('masks'), [`${cut!.mask!}.png`]);
+
+    // another mask: the one that is there stays, and no file of the other is left
+    const other = await studio.subjects.addPhotos({ id: subject.id, photos: [await picture(4, 128)] });
+    assert.deepEqual(other.subject.photos, again.subject.photos);
+    assert.deepEqual(files('masks'), [`${cut!.mask!}.png`]);
+    const { subject: fresh } = await studio.subjects.add({ name: 'New', photos: [await picture(4), await picture(4, 128)] });
+    assert.deepEqual([fresh.photos.length, fresh.photos[0]!.mask], [1, cut!.mask]);
+    assert.deepEqual(files('masks'), [`${cut!.mask!}.png`], 'nor while its subject is made');
+    // its file is gone: added again it is back
+    rmSync(join(library.home, 'masks'), { recursive: true });
+    await studio.subjects.addPhotos({ id: subject.id, photos: [await picture(4)] });
+    assert.deepEqual(files('masks'), [`${cut!.mask!}.png`]);
+    // a removed photo comes back with it
+    await studio.subjects.editPhoto({ id: cut!.id, mask: null });
+    await studio.subjects.removePhoto({ id: cut!.id });
+    const back = await studio.subjects.addPhotos({ id: subject.id, photos: [await picture(4)] });
+    assert.deepEqual([back.added, back.subject.photos], [[cut!.id], again.subject.photos]);
+  });
+
   test('crops are fitted to the photo, or refused with the numbers; masks have the size of the photo', async () => {
     const { subject } = await studio.subjects.add({ name: 'Lemon', photos: [{ path: lemon }] });
     const { id, width, height } = subject.photos[0]!;
@@ -451,6 +489,22 @@ describe('erasing', () => {
     assert.equal(files('photos').length, before - 1, 'lemon.jpg is the twin’s too');
     await assert.rejects(studio.subjects.show({ id: gone.id }), refused('notFound'));
     assert.equal((await studio.subjects.show({ id: twin.id })).photos[0]!.missing, false);
+  });
+
+  test('a waiting job keeps the photo it needs, unless another photo of the same content stays', async () => {
+    const { subject: gone } = await studio.subjects.add({ name: 'Gone', photos: [{ path: lemon }] });
+    const { subject: twin } = await studio.subjects.add({ name: 'Twin', photos: [{ path: lemon }] });
+    const [{ id: photoId, sha256 }] = twin.photos as [(typeof twin.photos)[0]];
+    const record = JSON.stringify({ resolved: { references: [{ photoId, sha256, mask: null }] } });
+    library.db.run("INSERT INTO jobs (batch, status, record) VALUES (1, 'pending', ?)", record);
+    await studio.subjects.remove({ id: gone.id });
+    assert.equal((await studio.subjects.erase({ ids: [gone.id] })).photos, 1);
+    assert.equal((await studio.subjects.show({ id: twin.id })).photos[0]!.missing, false);
+    // both go at once, and nobody else has it
+    const { subject: third } = await studio.subjects.add({ name: 'Third', photos: [{ path: lemon }] });
+    for (const { id } of [twin, third]) await studio.subjects.remove({ id });
+    await assert.rejects(studio.subjects.erase({}), refused('conflict', /a waiting job needs photo p2 of s2/));
+    assert.equal(files('photos').length, 1);
   });
 
   test('a removed photo of a living subject goes with everything that was removed', async () => {

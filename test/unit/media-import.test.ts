@@ -573,7 +573,7 @@ describe('the HEIC decoder', { skip: !linux && 'looks into /proc' }, () => {
 describe('photosIn', () => {
   test('finds photos of all endings in natural order, in folders too; hidden ones and links are passed over', async () => {
     const root = at('album');
-    const files = ['b/2.HEIC', 'b/10.heif', 'b/c/x.AVIF', '2.jpg', '10.JPEG', '1.png', 'z.WebP', 'notes.txt', 'clip.mp4', '.hidden.jpg', '.cache/3.jpg', 'b/._2.HEIC']; // prettier-ignore
+    const files = ['b/2.HEIC', 'b/10.heif', 'b/c/x.AVIF', '2.jpg', '10.JPEG', '1.png', 'z.WebP', '3.jfif', '4.jpe', '5.pjpeg', '6.apng', 'b/11.HIF', 'b/12.heics', 'notes.txt', 'clip.mp4', '.hidden.jpg', '.cache/3.jpg', 'b/._2.HEIC']; // prettier-ignore
     for (const file of files) {
       await mkdir(path.dirname(path.join(root, file)), { recursive: true });
       await writeFile(path.join(root, file), 'x');
@@ -583,7 +583,7 @@ describe('photosIn', () => {
     await symlink(at('outside.jpg'), path.join(root, 'out.jpg'));
     await symlink(folder, path.join(root, 'up'));
     await symlink(root, path.join(root, 'b', 'loop'));
-    const expected = ['1.png', '2.jpg', '10.JPEG', 'b/2.HEIC', 'b/10.heif', 'b/c/x.AVIF', 'z.WebP'].map(file => path.join(root, file));
+    const expected = ['1.png', '2.jpg', '3.jfif', '4.jpe', '5.pjpeg', '6.apng', '10.JPEG', 'b/2.HEIC', 'b/10.heif', 'b/11.HIF', 'b/12.heics', 'b/c/x.AVIF', 'z.WebP'].map(file => path.join(root, file)); // prettier-ignore
     assert.deepEqual(await photosIn(root), expected);
     assert.deepEqual(await photosIn(at('outside.jpg')), [at('outside.jpg')]);
     await symlink(root, at('link'));
