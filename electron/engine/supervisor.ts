@@ -75,12 +75,16 @@ export function processEngine(spawn: () => ChildProcess, { idleSeconds = 60 }: {
     verify: (order, on, signal) => carryOut(order, on, signal) as Promise<Verified>,
     async close() {
       const late = setTimeout(end, closing);
-      await turns.cancel(async () => {
+      try {
+        await turns.cancel(async () => {
+          clearTimeout(late); // before another order's process lives
+          clearTimeout(idle);
+          end();
+          await ended;
+        });
+      } finally {
         clearTimeout(late);
-        clearTimeout(idle);
-        end();
-        await ended;
-      });
+      }
     },
   };
 }

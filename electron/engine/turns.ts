@@ -31,10 +31,12 @@ export class Turns {
     }
   }
 
-  /** Cancels the order at work and all that wait, and does `then` when they have ended, before any that comes later. */
+  /** Cancels the order at work and all that wait, and does `then` when they have ended, before any that comes later. Never canceled itself: of several at a time each is done, one after the other. */
   cancel(then: () => Promise<void> = () => Promise.resolve()): Promise<void> {
     this.#all.abort();
     this.#all = new AbortController();
-    return this.take(new AbortController().signal, then);
+    const done = this.#last.then(then);
+    this.#last = done.catch(() => undefined);
+    return done;
   }
 }

@@ -221,7 +221,8 @@ export function startRunner(options: RunnerOptions): Runner {
       secondsLeft = seconds === null || secondsLeft === null ? null : secondsLeft + seconds * n;
     }
     for (const { progress, claim } of active.values()) {
-      const left = progress ? progress.remaining : claim.job.forecast.seconds;
+      const expected = claim.job.forecast.seconds; // where nothing is known, what remains is that of a phase
+      const left = expected === null || !progress ? expected : progress.remaining;
       secondsLeft = left === null || secondsLeft === null ? null : secondsLeft + left;
     }
     const text = troubled ?? hold?.text ?? null;
@@ -360,6 +361,12 @@ export function startRunner(options: RunnerOptions): Runner {
 
   // The engine
 
+  /** Ends an engine's process without waiting for it; what that meets is told and ends nobody. */
+  const letGo = (engine: Engine): void =>
+    void engine.close().catch((e: unknown) => {
+      library.say({ type: 'notice', jobId: null, text: `the engine could not be closed: ${describeFailure(e, home).text}` });
+    });
+
   /** What is still to come, in seconds, by this job's own pace where it has one; undefined where nothing is known. */
   const watchPace = (a: Active) => {
     const expected = forecast.phasesOf(workOf(a.claim.job.resolved)),
@@ -416,7 +423,7 @@ export function startRunner(options: RunnerOptions): Runner {
       if (silent <= allowed() || controller.signal.aborted) return;
       stuck = true;
       controller.abort();
-      void engine.close();
+      letGo(engine);
     }, every);
     const beat = setInterval(() => keepLease(a), 20_000);
     const show = () => {
@@ -634,7 +641,7 @@ export function startRunner(options: RunnerOptions): Runner {
     }
     holds.delete(id);
     const end = await insist(() => queue.fail(claim, failure, a.place));
-    if (end === 'again') library.say({ type: 'notice', jobId: id, text: `${failure.text}; it is tried again` });
+    if (end === 'again') library.say({ type: 'notice', jobId: id, text: `${failure.text.replace(/\.$/, '')}; it is tried again` });
   };
 
   const work = async (claim: Claim, engine: Engine): Promise<void> => {
@@ -686,7 +693,7 @@ export function startRunner(options: RunnerOptions): Runner {
       }
       a.wishes.push({ change, resolve: resolve as (result: unknown) => void, reject, giveBack });
       a.controller.abort();
-      if (giveBack) void a.engine.close();
+      if (giveBack) letGo(a.engine);
     });
 
   const lane = async (device: Device): Promise<void> => {
@@ -718,8 +725,10 @@ export function startRunner(options: RunnerOptions): Runner {
     try {
       queue.recover(true);
       sweep();
-    } catch {
+    } catch (e) {
       // a disk that refuses now is met again by the first job, which says so; what is left over is removed at the next start
+      const { code, text } = describeFailure(e, home);
+      if (code === 'bug') library.say({ type: 'notice', jobId: null, text });
     }
   };
   if (db.isOpen) tidy();
@@ -759,7 +768,7 @@ export function startRunner(options: RunnerOptions): Runner {
       wake();
       for (const { controller, engine } of active.values()) {
         controller.abort();
-        void engine.close();
+        letGo(engine);
       }
       await running;
       started = stopping = false;

@@ -230,6 +230,33 @@ test('orders wait for their turn; a waiting one can be canceled; close cancels a
   await engine.close();
 });
 
+test('closed by several at a time: each is answered, what was asked for between is canceled, and the next order lives on', async () => {
+  const { engine, processes } = started();
+  const { on, seen } = until(denoising(3));
+  const first = engine.run(long('first.mp4'), on, never);
+  await seen;
+  const one = engine.close(),
+    between = engine.run(order('between.mp4'), () => assert.fail('its turn has not come'), never),
+    two = engine.close();
+  const cancel = new AbortController(),
+    going = until(denoising(3)),
+    last = engine.run(long('last.mp4'), going.on, cancel.signal);
+  last.catch(deaf);
+  const [worked, waited, ...closed] = await Promise.allSettled([first, between, one, two]);
+  for (const ended of [worked, waited]) assert.ok(ended.status === 'rejected' && failing('canceled')(ended.reason));
+  assert.deepEqual(closed, [
+    { status: 'fulfilled', value: undefined },
+    { status: 'fulfilled', value: undefined },
+  ]);
+  await Promise.race([going.seen, last]);
+  await sleep(700); // longer than a close waits until it kills
+  cancel.abort();
+  await assert.rejects(last, failing('canceled'));
+  assert.equal(processes.length, 2);
+  assert.ok(alive(processes[1]!.pid!), 'a close has ended the process of a later order');
+  await engine.close();
+});
+
 test('a cancel leaves the process and the snapshot; the next run takes it up', async () => {
   const { engine, processes } = started();
   const whole = order('whole.mp4', { numInferenceSteps: 150 });

@@ -243,7 +243,7 @@ test('deaths after a snapshot are forgiven, and a snapshot is in the row', async
     say(at(1));
     if (attempt > 4) return;
     say({ type: 'snapshot', step: attempt });
-    throw new TaskError('engineDied', 'the engine was killed');
+    throw new TaskError('engineDied', 'the engine was killed: run it again.');
   });
   const w = await openWorking(newHome(), { engine });
   const id = await queue(w, { numInferenceSteps: 9 });
@@ -251,7 +251,7 @@ test('deaths after a snapshot are forgiven, and a snapshot is in the row', async
   const job = await w.until(id, 'completed', 'failed');
   assert.deepEqual([job.status, job.attempt], ['completed', 5]);
   assert.ok(w.events.some(e => e.type === 'job' && e.job.snapshotStep === 3));
-  assert.ok(w.events.some(e => e.type === 'notice' && /it is tried again/.test(e.text)));
+  assert.ok(w.events.some(e => e.type === 'notice' && e.text === 'the engine was killed; it is tried again'));
   await w.close();
 });
 test('an engine that never starts holds the queue and fails no job', async () => {
@@ -365,6 +365,72 @@ test('the whole queue paused: what runs is put back, the engine closed; it survi
   await w.queue.resume(undefined);
   await w.until(a, 'completed');
   await w.until(b, 'completed');
+  await w.close();
+});
+test('an engine that cannot be closed: who has paused is told, so is everybody, and the owner lives', async () => {
+  let blocked = true;
+  const engine = scripted(async (_, signal, say) => {
+    say(at(1));
+    while (blocked && !signal.aborted) await sleep(5);
+  });
+  const { close } = engine;
+  engine.close = () => (blocked ? Promise.reject(new TaskError('failed', 'its process stays')) : close());
+  const w = await openWorking(newHome(), { engine });
+  const id = await queue(w);
+  await w.queue.start(undefined);
+  while (engine.attempts === 0) await sleep(5);
+  await assert.rejects(w.jobs.pause({ id }), /its process stays/);
+  await until(() => w.work.get(id).status === 'paused');
+  assert.ok(w.events.some(e => e.type === 'notice' && e.text === 'the engine could not be closed: its process stays'));
+  blocked = false;
+  await w.jobs.resume({ id });
+  await w.until(id, 'completed');
+  await w.close();
+});
+test('what is left of a phase is not told as what is left of the queue', async () => {
+  let blocked = true;
+  const engine = scripted(async (_, signal, say) => {
+    say({ ...at(1), remaining: 3 });
+    while (blocked && !signal.aborted) await sleep(5);
+  });
+  const w = await openWorking(newHome(), { engine });
+  await w.queue.start(undefined);
+  const left = async () => {
+    blocked = true;
+    const id = await queue(w);
+    await until(() => w.work.get(id).progress !== null);
+    const { secondsLeft } = await w.queue.state(undefined),
+      { remaining } = w.work.get(id).progress!;
+    blocked = false;
+    await w.until(id, 'completed');
+    return { secondsLeft, remaining };
+  };
+  assert.deepEqual(await left(), { secondsLeft: null, remaining: 3 });
+  const { secondsLeft, remaining } = await left(); // by what the first has taught
+  assert.ok(secondsLeft !== null && secondsLeft > 0 && secondsLeft === remaining, JSON.stringify({ secondsLeft, remaining }));
+  await w.close();
+});
+test('what is left over goes at open, also where a job was left running; a mistake of ours there is told', async () => {
+  const home = newHome();
+  let w = await openWorking(home, { engine: painter() });
+  const id = await queue(w);
+  w.library.db.run(`UPDATE jobs SET status = 'inProgress', position = NULL, attempt = 1, session = 'gone'`);
+  await w.close();
+  mkdirSync(join(home, 'work', 'j999'), { recursive: true });
+  w = await openWorking(home, { engine: painter() });
+  assert.deepEqual(readdirSync(join(home, 'work')), []);
+  assert.equal(w.work.get(id).status, 'pending');
+  const notices = () => w.events.flatMap(e => (e.type === 'notice' ? [e.text] : []));
+  assert.deepEqual(notices(), []);
+  const { db } = w.library,
+    transaction = db.transaction.bind(db);
+  db.transaction = () => {
+    db.transaction = transaction;
+    throw new TypeError('it is undefined');
+  };
+  await w.queue.start(undefined);
+  assert.deepEqual(notices(), ['something went wrong inside Protagonist (it is undefined): please report it']);
+  await w.until(id, 'completed');
   await w.close();
 });
 test('progress is told at most ten times a second and never written', async () => {
@@ -495,6 +561,30 @@ test(
     await again.close();
   },
 );
+test(
+  'two pauses at once, of a job or of the queue, end one engine; the next goes on and is no death of the job',
+  { timeout: 120_000 },
+  async () => {
+    const w = await openWorking(newHome(), { engine: realEngine() });
+    const id = await queue(w, { numInferenceSteps: 1000 });
+    await w.queue.start(undefined);
+    await untilStep(w, id, 3);
+    const paused = await Promise.all([w.jobs.pause({ id }), w.jobs.pause({ id })]);
+    assert.deepEqual(paused.map(j => j.status), ['paused', 'paused']); // prettier-ignore
+    await w.jobs.resume({ id });
+    await untilStep(w, id, 3);
+    const states = await Promise.all([w.queue.pause(undefined), w.jobs.pause({ id }), w.queue.pause(undefined)]);
+    assert.deepEqual([states[0].state, states[1].status, states[2].state], ['paused', 'paused', 'paused']);
+    await w.jobs.resume({ id });
+    await w.queue.resume(undefined);
+    await untilStep(w, id, 3);
+    await sleep(700); // longer than a close waits until it kills
+    assert.deepEqual([w.work.get(id).status, w.work.get(id).attempt], ['inProgress', 3]);
+    await w.jobs.cancel({ id });
+    assert.deepEqual(w.events.filter(e => e.type === 'notice'), []); // prettier-ignore
+    await w.close();
+  },
+);
 /** Whether a process is an engine that this one has started. */
 function isEngineOf(pid: string): boolean {
   try {
@@ -504,6 +594,10 @@ function isEngineOf(pid: string): boolean {
   } catch {
     return false;
   }
+}
+async function until(holds: () => boolean): Promise<void> {
+  for (const began = performance.now(); !holds(); await sleep(5))
+    assert.ok(performance.now() - began < 60_000, `never: ${holds.toString()}`);
 }
 async function untilStep(w: Working, id: JobId, step: number): Promise<void> {
   for (const began = performance.now(); performance.now() - began < 60_000; await sleep(5)) {
