@@ -1,5 +1,6 @@
 /** @file Jobs for clients: requests are spelt out, filled in and queued; the queue is looked at, ordered and stopped. */
 import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import type { api } from '../contract/api.ts';
 import { StudioError } from '../contract/errors.ts';
 import { expand } from '../contract/expand.ts';
@@ -12,7 +13,7 @@ import { forecaster, workOf, type Work } from './forecast.ts';
 import type { Library } from './library.ts';
 import { sqliteQueue, type NewJob } from './queue.ts';
 import { orderOf, resolveRequest, type Files, type Sources } from './resolve.ts';
-import { startRunner, type RunnerOptions } from './runner.ts';
+import { startRunner, type Runner, type RunnerOptions } from './runner.ts';
 
 export interface JobsOptions extends Pick<RunnerOptions, 'engine' | 'clips' | 'retrySeconds' | 'patience' | 'at'> {
   readonly subjects: Sources['subjects'];
@@ -40,23 +41,24 @@ export function startJobs(library: Library, options: JobsOptions): Jobs {
   const { catalogue, subjects, files, settings } = options;
   const forecast = forecaster(library);
   const sources: Sources = { subjects, catalogue, settings, forecast };
+  let begun: Runner | undefined; // while it is being made it puts jobs back
   const queue = sqliteQueue(library, {
     session: randomUUID(),
     forecast: work => forecast.of(work),
-    live: id => runner.live(id),
+    live: id => begun?.live(id),
     changed: () => {
-      runner.wake();
-      runner.tell();
+      begun?.wake();
+      begun?.tell();
     },
     ...(options.clock && { clock: options.clock }),
   });
-  const runner = startRunner({
+  const runner = (begun = startRunner({
     ...options,
     library,
     queue,
     forecast,
     order: (job, folder, signal) => orderOf(job, folder, signal, { catalogue, files, subjects, settings: settings() }),
-  });
+  }));
 
   /** Every request of a batch with nothing left open. */
   const resolveAll = async (requests: Iterable<Request>, signal: AbortSignal): Promise<{ all: NewJob[]; notices: string[] }> => {
@@ -86,6 +88,16 @@ export function startJobs(library: Library, options: JobsOptions): Jobs {
     }
     return { all, notices: [...notices] };
   };
+  /** While a large batch is resolved others get their turn, and may erase a photo of it or clean a mask away.
+   * @throws StudioError `notFound`, `missing` */
+  const stillThere = (all: readonly NewJob[]) => {
+    const references = all.flatMap(({ resolved }) => resolved.references);
+    for (const { photoId, sha256, mask } of new Map(references.map(r => [`${r.photoId} ${r.mask ?? ''}`, r])).values()) {
+      subjects.ofPhoto(photoId);
+      for (const file of [files.photo(sha256), ...(mask === null ? [] : [files.mask(mask)])])
+        if (!existsSync(file)) throw new StudioError('missing', `photo ${photoId} has gone or changed meanwhile: queue this again`);
+    }
+  };
   const one = async (request: Request, signal: AbortSignal): Promise<NewJob> => {
     const { count, requests } = expand(request, { seeds: 1, grid: [] });
     if (count !== 1)
@@ -114,6 +126,7 @@ export function startJobs(library: Library, options: JobsOptions): Jobs {
             count,
           });
         const { all, notices } = await resolveAll(requests, signal);
+        stillThere(all);
         return { jobs: queue.enqueue(all, next), notices };
       },
       list: filter => queue.list(filter),

@@ -42,7 +42,7 @@ export interface Queue {
   /** Takes the first waiting job for a device (`auto` takes any) and leases it to this session. What another session was at when it ended, or a lease that ran out, goes back to the front before. */
   claim(device: Device): Claim | undefined;
   /** Holds the lease and keeps what was gained.
-   * @param snapshotStep steps that need not be done again
+   * @param snapshotStep steps that need not be done again: said when a new snapshot has taken the place of the one before, and never else
    * @returns false, and nothing changes, where the claim is no longer good; so it is with all that follow */
   heartbeat(claim: Claim, snapshotStep?: number): boolean;
   /** Ends a job with its clip, in one transaction with what `write` writes.
@@ -358,7 +358,8 @@ export function sqliteQueue(library: Library, options: QueueOptions): Queue {
       fenced(claim, row => {
         db.run('UPDATE jobs SET lease = ? WHERE id = ?', clock() + lease, row.id);
         const r = snapshotStep === undefined ? undefined : readOrBury(row);
-        if (r && snapshotStep! > r.snapshotStep) {
+        // A smaller number, too: its folder was lost with what it had gained before, and this is new.
+        if (r && snapshotStep !== r.snapshotStep) {
           write(row, 'inProgress', null, { ...r, snapshotStep: snapshotStep!, deaths: deaths.parse({}) });
           tell(claim.id);
         }

@@ -139,6 +139,59 @@ test('backups put back while the queue runs leave one that goes on, whatever is 
   assert.ok(orphans.some(o => o.name.startsWith('clips/')));
 });
 
+test('a restore lets nothing of what was under way into the library that it puts back', async () => {
+  await call.subjects.add({ name: 'Kelp', photos: [{ path: kelp }] });
+  const { name } = await call.backups.create({});
+  const canceled = refused('canceled');
+  const going = [
+    assert.rejects(call.subjects.add({ name: 'Many', photos: [{ path: join(toybox, 'photos') }] }), canceled),
+    assert.rejects(call.jobs.enqueue({ request: { prompt: '@kelp hops', ...tiny }, batch: { seeds: 5000 }, confirmed: true }), canceled),
+  ];
+  await until(async () => (await call.subjects.list({})).subjects.length === 2);
+  await Promise.all([...going, call.backups.restore({ name })]);
+  assert.deepEqual(
+    (await call.subjects.list({})).subjects.map(s => [s.name, s.photos.length]),
+    [['Kelp', 1]],
+  );
+  assert.equal((await call.jobs.list({})).jobs.length, 0);
+});
+
+test('a library that is damaged says so until a backup is put back, also after a name that is mistyped', async () => {
+  await call.subjects.add({ name: 'Kelp', photos: [{ path: kelp }] });
+  const { name } = await call.backups.create({});
+  await studio.close();
+  writeFileSync(join(home, 'library.db'), Buffer.alloc(100_000, 7));
+  await open();
+  await assert.rejects(call.subjects.list({}), refused('corrupt', /damaged/));
+  await assert.rejects(call.backups.restore({ name: 'daily-1' }), refused('badRequest', /there is no backup/));
+  await assert.rejects(call.subjects.list({}), refused('corrupt', /damaged/));
+  await call.backups.restore({ name });
+  assert.equal((await call.subjects.list({})).subjects.length, 1);
+});
+
+test('a photo erased while a large batch is queued: nothing of the batch is', async () => {
+  await call.subjects.add({ name: 'Fig', photos: [{ path: kelp }] });
+  const request = { prompt: '{@kelp|@fig} hops', ...tiny },
+    batch = { seeds: 2500 };
+  for (const part of [0, 0.3, 0.6, 0.8, 0.95]) {
+    const { subject } = await call.subjects.add({ name: 'Kelp', photos: [{ path: kelp }] });
+    const began = performance.now();
+    await call.jobs.forecast({ request, batch });
+    const whole = performance.now() - began;
+    const queued = call.jobs.enqueue({ request, batch, confirmed: true }).catch((e: unknown) => e);
+    await sleep(part * whole);
+    await call.subjects.remove({ id: subject.id });
+    await call.subjects.erase({ ids: [subject.id] }).catch(refused('conflict', /a waiting job needs/));
+    const ended = await queued,
+      { jobs } = await call.jobs.list({ limit: 1 });
+    if (jobs.length) {
+      assert.equal((await call.subjects.list({ removed: true })).subjects.length, 1, 'queued, and what it needs erased');
+      return; // it was through before
+    }
+    refused('notFound', /no subject @kelp|no photo p\d+/)(ended);
+  }
+});
+
 test('what can be cleaned is said, then goes; files that a job is about to give to its clip stay', async () => {
   await call.subjects.add({ name: 'Kelp', photos: [{ path: kelp }] });
   const { jobs } = await call.jobs.enqueue({ request: { prompt: '@kelp hops', ...tiny }, batch: { seeds: 2 } });

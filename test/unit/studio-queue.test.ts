@@ -217,6 +217,16 @@ function contract(name: string, open: () => Promise<Rig>) {
       }
       assert.equal(queue.fail(take(queue), died, { phase: 'denoise', step: 5 }), 'failed', 'the same step again');
     });
+    on('a snapshot of fewer steps than there were is progress, too: what the row says had been lost', queue => {
+      const [a] = three(queue);
+      for (const step of [5, 2]) {
+        const claim = take(queue);
+        assert.ok(queue.heartbeat(claim, step));
+        assert.equal(queue.get(a).snapshotStep, step);
+        assert.equal(queue.fail(claim, died, { phase: 'denoise', step: 6 }), 'again');
+      }
+      assert.equal(queue.fail(take(queue), died, { phase: 'denoise', step: 6 }), 'failed');
+    });
     on('five deaths without anything gained are enough, wherever', queue => {
       const [a] = three(queue);
       for (let step = 5; step > 1; step--) assert.equal(queue.fail(take(queue), died, { phase: 'denoise', step }), 'again');
