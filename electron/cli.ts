@@ -30,7 +30,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     const failure = e instanceof UsageError ? { code: 'badArguments', text: e.message, action: 'edit' } : describeFailure(e);
     const { code, text } = failure;
     if (json) printJson({ type: 'failed', ...failure });
-    else tell(code === 'canceled' ? 'Canceled. The same command goes on where it stopped.' : text);
+    else tell(text);
     return code === 'badArguments' || code === 'badInput' ? 2 : code === 'canceled' ? 130 : 1;
   }
 }

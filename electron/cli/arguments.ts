@@ -4,10 +4,13 @@ import { closest as closestOf } from '../contract/closest.ts';
 /** A mistake in what was typed: exit status 2. */
 export class UsageError extends Error {}
 
-/** How an option reads its value. `flag` takes none; `each` one every time it is given; `texts` one or more, up to the next option. */
-export type Kind = 'flag' | 'text' | 'number' | 'each' | 'texts';
-type Parsed<K extends Kind> = K extends 'flag' ? boolean : K extends 'text' ? string : K extends 'number' ? number : string[];
+/** How an option reads its value. `flag` takes none; `switch` may be joined to one, `--name=no`, and alone means yes; `each` one every time it is given; `texts` one or more, up to the next option. */
+export type Kind = 'flag' | 'switch' | 'text' | 'number' | 'each' | 'texts';
+type Parsed<K extends Kind> = K extends 'flag' | 'switch' ? boolean : K extends 'text' ? string : K extends 'number' ? number : string[];
 export type Options<S extends Record<string, Kind>> = { [O in keyof S]?: Parsed<S[O]> };
+
+/** A yes or no in words. */
+export const yesOrNo: Readonly<Partial<Record<string, boolean>>> = { on: true, true: true, yes: true, off: false, false: false, no: false };
 
 /** Reads `argv` against `spec` (option name without dashes -> kind). `--name=value` and `--name value` are the same, a repeated `each` or `texts` goes on, `--` ends the options.
  * @throws UsageError for an unknown option (with the closest name), a missing or doubled value, a number that is none */
@@ -35,6 +38,14 @@ export function parseArguments<S extends Record<string, Kind>>(argv: readonly st
     if (kind === 'flag') {
       if (equals >= 0) throw new UsageError(`--${name} takes no value`);
       options[name] = true;
+      continue;
+    }
+    if (kind === 'switch') {
+      const said = equals < 0 ? 'yes' : word.slice(equals + 1),
+        value = Object.hasOwn(yesOrNo, said) ? yesOrNo[said] : undefined;
+      if (value === undefined) throw new UsageError(`--${name} is yes or no, not '${said}'`);
+      if (options[name] !== undefined && options[name] !== value) throw new UsageError(`--${name} is given twice, as yes and as no`);
+      options[name] = value;
       continue;
     }
     const given = equals >= 0 ? word.slice(equals + 1) : argv[++i];

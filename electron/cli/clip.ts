@@ -173,10 +173,10 @@ export const clipVerbs = [
     help: 'delete these clips of the trash for good, or all of them',
     options: { yes: ['flag', '', 'do not ask'] },
     uses: ['clips.erase'],
-    act: async ({ client, words, options }) => {
+    act: async ({ client, words, options, signal }) => {
       const ids = words.map(clipIdOf),
         what = ids.length ? counted(ids.length, 'clip') : 'everything in the trash';
-      if (!(await deletesForGood(what, options)))
+      if (!(await deletesForGood(what, options, signal)))
         return { json: { type: 'erased', clips: 0, bytes: 0 }, text: ['nothing was deleted'], status: 130 };
       const erased = await client.clips.erase({ ids: ids.length ? ids : null });
       return { json: { type: 'erased', ...erased }, text: [`${counted(erased.clips, 'clip')} deleted, ${size(erased.bytes)} freed`] };

@@ -1,14 +1,14 @@
 /** @file A clip straight from photo files, without a library: `generate --subject PHOTO`. */
 import { existsSync, lstatSync, realpathSync, statSync } from 'node:fs';
 import { dirname, extname, resolve } from 'node:path';
-import { generateOrder, given, type Done, type GenerateOrder, type Told } from '../../native-models/tasks.ts';
+import { asFailure, generateOrder, given, TaskError, type Done, type GenerateOrder, type Told } from '../../native-models/tasks.ts';
 import { parseArguments, UsageError } from './arguments.ts';
 import { clipEngine } from './engine.ts';
-import { generationOptions } from './options.ts';
+import { asTyped, generationOptions, orHandle } from './options.ts';
 import { duration, onOneLine, printJson, tell } from './print.ts';
 import { progressBar, progressEnd } from './progress.ts';
 import { toybox } from './toybox.ts';
-import { ends } from './wait.ts';
+import { ends } from './stop.ts';
 import { common, sentenceOf, type CommonValues, type Values } from './verb.ts';
 
 /** Makes one clip and waits for it.
@@ -16,6 +16,7 @@ import { common, sentenceOf, type CommonValues, type Values } from './verb.ts';
 export async function generateDirect(options: Values<typeof generationOptions> & CommonValues): Promise<number> {
   const order = await orderOf(options),
     show = options.json ? printJson : forPeople();
+  for (const text of asTyped(options)) show({ type: 'notice', text });
   const controller = new AbortController();
   const cancel = () => controller.abort();
   for (const end of ends) process.on(end, cancel);
@@ -23,6 +24,9 @@ export async function generateDirect(options: Values<typeof generationOptions> &
   try {
     show(await engine.run(order, show, controller.signal));
     return 0;
+  } catch (e) {
+    const canceled = controller.signal.aborted && asFailure(e).code === 'canceled';
+    throw canceled ? new TaskError('canceled', 'Canceled. The same command goes on where it stopped.', { cause: e }) : e;
   } finally {
     for (const end of ends) process.off(end, cancel);
     if (!options.json) progressEnd();
@@ -117,7 +121,12 @@ async function orderOf(o: Values<typeof generationOptions>): Promise<GenerateOrd
 /** The absolute path of something that has to be there. */
 function present(option: string, path: string): string {
   if (path === '') throw new UsageError(`--${option} is empty: name a file`);
-  if (!existsSync(path)) throw new UsageError(`--${option}: there is no file ${resolve(path)}`);
+  if (!existsSync(path)) {
+    const meant = option === 'subject' ? orHandle(path) : undefined;
+    throw new UsageError(
+      `--${option}: there is no file ${resolve(path)}${meant === undefined ? '' : `; did you mean ${meant} of the library?`}`,
+    );
+  }
   return resolve(path);
 }
 

@@ -7,7 +7,7 @@ import { StudioError } from '../contract/errors.ts';
 import type { z } from 'zod';
 import type { Forecast, Job } from '../contract/records.ts';
 import { UsageError } from './arguments.ts';
-import { confirmed } from './ask.ts';
+import { canAsk, confirmed } from './ask.ts';
 import { generateDirect, mp4Of } from './direct.ts';
 import type { Opened } from '../contract/wire.ts';
 import { openLibrary } from './library.ts';
@@ -15,7 +15,8 @@ import { pathOf } from './names.ts';
 import { batchOf, batchOptions, generationOptions, inLibrary, likeOption, requestOf } from './options.ts';
 import { card, counted, duration, printJson, printLines, size, tell } from './print.ts';
 import { clientOf, sentenceOf, verb, type Client, type CommonValues, type Only, type Values, type Verb } from './verb.ts';
-import { follow, forecastText, printFinished, queuedText, statusOf, untilStopped, waitUses } from './wait.ts';
+import { untilStopped } from './stop.ts';
+import { follow, forecastText, printFinished, queuedText, statusOf, waitUses } from './wait.ts';
 
 type RequestInput = z.input<typeof requestSchema>;
 const requestUses = ['subjects.show', 'checkpoints.list', 'adapters.list', 'requests.of', 'requests.read'] as const;
@@ -23,7 +24,7 @@ type Given = Values<typeof generationOptions> & CommonValues;
 
 /** The request of `--like`, to begin from: with the seed that was drawn, so that only what is changed changes.
  * @throws StudioError, UsageError */
-async function likeOf(client: Only<'requests.of' | 'requests.read'>, like: string): Promise<RequestInput> {
+async function likeOf(client: Only<'requests.of' | 'requests.read'>, like: string, json = false): Promise<RequestInput> {
   const known = clipId.or(jobId).safeParse(like);
   if (known.success) {
     const { request, resolved } = await client.requests.of({ id: known.data });
@@ -31,11 +32,16 @@ async function likeOf(client: Only<'requests.of' | 'requests.read'>, like: strin
   }
   const { request, missing } = await client.requests.read({ path: pathOf(like) });
   if (!request) throw new StudioError('badFile', `${like} does not say what made it: it has no request in it`);
-  for (const thing of missing) tell(`${thing}: left open`);
+  for (const thing of missing) {
+    // what a request may leave open gets the library's own, the rest is not there
+    const text = `${thing}: ${/^the (checkpoint|setting) /.test(thing) ? 'left open' : 'left out'}`;
+    if (json) printJson({ type: 'notice', jobId: null, text });
+    else tell(text);
+  }
   return request;
 }
-const asked = async (client: Only<(typeof requestUses)[number]>, options: Values<typeof batchOptions>) => ({
-  request: await requestOf(client, options, options.like === undefined ? undefined : await likeOf(client, options.like)),
+const asked = async (client: Only<(typeof requestUses)[number]>, options: Values<typeof batchOptions> & CommonValues) => ({
+  request: await requestOf(client, options, options.like === undefined ? undefined : await likeOf(client, options.like, options.json)),
   batch: batchOf(options),
 });
 
@@ -56,7 +62,7 @@ async function enqueue(client: Client, options: Given): Promise<{ jobs: Job[]; n
   } catch (e) {
     if (!(e instanceof StudioError) || e.code !== 'needsConfirmation') throw e;
     const count = e.count === undefined ? e.message : `That would be ${e.count.toLocaleString('en')} clips`;
-    if (options.json || !process.stdin.isTTY) throw new UsageError(`${count}: add --yes to queue so many, or ask for fewer`);
+    if (options.json || !canAsk()) throw new UsageError(`${count}: add --yes to queue so many, or ask for fewer`);
     const { all } = await client.jobs.forecast({ request: wish.request, batch: wish.batch });
     return (await confirmed(`${count}, ${forecastText(all)}. Queue them?`)) ? client.jobs.enqueue({ ...wish, confirmed: true }) : undefined;
   }
@@ -92,11 +98,16 @@ async function generateInLibrary(options: Given): Promise<number> {
     const outcome = await untilStopped(signal => follow(library, { batch: first.batchId, json: options.json ?? false, signal }));
     const [clip] = outcome.clips;
     if (out !== undefined && clip) {
-      await client.clips.save({ id: clip.id, path: out });
+      await untilStopped(signal => client.clips.save({ id: clip.id, path: out }, signal)).catch((e: unknown) => {
+        if (!(e instanceof StudioError) || e.code !== 'canceled') throw e;
+        throw new StudioError('canceled', `Canceled. ${clip.id} is ready and not copied: ${saveCommand(clip.id, out)} does it`, {
+          cause: e,
+        });
+      });
       if (options.json) printJson({ type: 'saved', id: clip.id, path: out });
       else printLines([`saved as ${out}`]);
     }
-    if (outcome.stopped) stopped = stoppedText(jobs, library);
+    if (outcome.stopped) stopped = stoppedText(jobs, library) + (out === undefined || clip ? '' : unsavedText(first.id, out));
     if (options.json) printFinished(outcome);
     return statusOf(outcome);
   } finally {
@@ -119,6 +130,10 @@ const stoppedText = (jobs: readonly Job[], library: Opened): string => {
     ? `Stopped. ${what} ${jobs.length === 1 ? 'stays' : 'stay'} in the queue with what is done: protagonist queue run goes on.`
     : `No longer waiting. ${what} ${jobs.length === 1 ? 'goes' : 'go'} on in the process that has the library open; protagonist job cancel ${jobs[0]!.id} would end ${jobs.length === 1 ? 'it' : 'one'}.`;
 };
+const saveCommand = (id: string, file: string) =>
+  `protagonist clip save ${id} ${/^[\w./-]+$/.test(file) ? file : `'${file.replaceAll("'", "'\\''")}'`}`;
+const unsavedText = (job: string, out: string) =>
+  ` No copy is saved as --out says: once it is ready, ${saveCommand('ID', out)} does it (protagonist job show ${job} says which clip).`;
 
 export const generate: Verb = {
   name: 'generate',
@@ -126,7 +141,8 @@ export const generate: Verb = {
   help: 'a video clip of your subject: in the library, or straight from photo files',
   more: `With --subject @kelp (or s1), an @handle in the prompt, or an option that only a library has,
 the clip is made in the library: it is queued, waited for (unless --detach) and kept.
-With photo files, or with neither, it is made at once without a library, into --out.
+With photo files, or with neither, it is made at once without a library, into --out:
+there {red|blue} and @handles in the prompt reach the model as they are written.
 A photo file whose name begins with @ is written ./@name.`,
   options: generationOptions,
   uses: [...requestUses, ...waitUses, 'jobs.enqueue', 'jobs.forecast', 'clips.save'],

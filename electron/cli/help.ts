@@ -1,6 +1,6 @@
 /** @file Which verb was meant, and help. */
 import { closest, UsageError } from './arguments.ts';
-import { common, libraryOptions, usageOf, type Verb } from './verb.ts';
+import { common, libraryOptions, usageOf, type Option, type Verb } from './verb.ts';
 import { alone, verbs } from './verbs.ts';
 
 const nounOf = ({ name }: Verb) => name.split(' ')[0]!;
@@ -38,8 +38,8 @@ PROTAGONIST_HOME names, else this user's own. Exit status: 0 done, 1 failed, 2 b
 
 /** One verb with its options. */
 export function helpOf(verb: Verb): string {
-  const options = Object.entries({ ...verb.options, ...(verb.uses.length && libraryOptions), ...common });
-  const left = options.map(([name, [, value]]) => `  --${name}${value && ` ${value}`}`),
+  const options = Object.entries<Option>({ ...verb.options, ...(verb.uses.length && libraryOptions), ...common });
+  const left = options.map(([name, [kind, value]]) => `  --${name}${kind === 'switch' ? '[=no]' : ''}${value && ` ${value}`}`),
     width = Math.max(...left.map(l => l.length)) + 2;
   return `${usageOf(verb)}${Object.keys(verb.options).length ? ' [options]' : ''}
   ${verb.help}${verb.more ? `\n\n${verb.more}` : ''}

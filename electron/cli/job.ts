@@ -8,7 +8,8 @@ import { jobIdOf } from './names.ts';
 import { requestOf, requestOptions } from './options.ts';
 import { card, counted, duration, madeWith, printLines, size, table, tell, when } from './print.ts';
 import { clientOf, onlyGiven, verb, type Answer, type CommonValues, type Verb } from './verb.ts';
-import { failureText, follow, forecastText, hasEnded, printFinished, statusOf, untilStopped, waitUses } from './wait.ts';
+import { untilStopped } from './stop.ts';
+import { failureText, follow, forecastText, hasEnded, printFinished, statusOf, waitUses } from './wait.ts';
 
 const words: Readonly<Record<JobStatus, string>> = {
   pending: 'waits',
@@ -140,13 +141,13 @@ export const jobVerbs = [
     uses: ['jobs.cancel'],
     act: async ({ client, words: [id] }) => {
       const job = await client.jobs.cancel({ id: jobIdOf(id!) });
-      return said(job, `${job.id} is canceled: protagonist job retry ${job.id} would take it up again`);
+      return said(job, `${job.id} is canceled: protagonist job retry ${job.id} would begin it again`);
     },
   }),
   verb({
     name: 'job retry',
     takes: 'ID',
-    help: 'queue a failed or canceled job again; it goes on where it was',
+    help: 'queue a job again: a failed one goes on where it was, a canceled one begins again',
     uses: ['jobs.retry'],
     act: async ({ client, words: [id] }) => {
       const job = await client.jobs.retry({ id: jobIdOf(id!) });

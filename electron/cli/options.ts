@@ -1,9 +1,12 @@
 /** @file What a clip can be asked for with: the options of `generate`, `forecast` and `job edit`, and the request that they make. */
 import type { z } from 'zod';
 import { parseScaled } from '../../native-models/weights/lora.ts';
-import type { batch, request } from '../contract/requests.ts';
+import { expand } from '../contract/expand.ts';
+import { mentionsIn } from '../contract/handles.ts';
 import { subjectId } from '../contract/ids.ts';
-import { UsageError } from './arguments.ts';
+import { handle } from '../contract/records.ts';
+import { batch, request } from '../contract/requests.ts';
+import { UsageError, yesOrNo } from './arguments.ts';
 import { adapterOf, checkpointOf, photoIdOf, subjectOf } from './names.ts';
 import { onlyGiven, type Only, type OptionTable, type Values } from './verb.ts';
 
@@ -12,12 +15,12 @@ type BatchInput = z.input<typeof batch>;
 
 /** Of a request, and of a work order of its own. */
 const shared = {
-  prompt: ['text', 'TEXT', 'what happens; may be empty; @handle in it brings a subject, {red|blue} makes a clip of each'],
+  prompt: ['text', 'TEXT', 'what happens; may be empty; in a library @handle brings a subject, {red|blue} a clip of each'],
   'negative-prompt': ['text', 'TEXT', 'what to stay away from'],
   seed: ['number', 'N', 'the same seed gives the same clip; drawn if not given'],
   steps: ['number', 'N', 'denoising steps'],
   'guidance-scale': ['number', 'X', 'how closely the prompt is followed; 1 turns guidance off'],
-  'dynamic-guidance': ['flag', '', 'let guidance follow the timestep'],
+  'dynamic-guidance': ['switch', '', 'let guidance follow the timestep'],
   scheduler: ['text', 'ddim|dpm', 'how noise is taken away step by step'],
   frames: ['number', 'N', '1, 9, 17 ... 49'],
   width: ['number', 'N', 'a multiple of 16'],
@@ -29,14 +32,14 @@ const shared = {
   device: ['text', 'auto|cpu|cuda', 'where it is computed'],
   precision: ['text', 'P', 'auto, float32, float16 or bfloat16'],
   'noise-dtype': ['text', 'D', 'float32 or bfloat16: what a diffusers pipeline of that dtype draws'],
-  'vae-tiling': ['flag', '', 'encode and decode in tiles: less memory, slightly another picture'],
+  'vae-tiling': ['switch', '', 'encode and decode in tiles: less memory, slightly another picture'],
 } as const satisfies OptionTable;
 
 /** What a request of a library has beside. */
 const requested = {
   subject: ['texts', 'S...', 'who the clip is about: @kelp or s1 of the library, or photo files without one'],
   photo: ['texts', 'P...', 'which of their photos, such as p1 p4 (else the hero photo; each more costs time)'],
-  'cut-out': ['flag', '', 'cut the subject out by its mask, on white'],
+  'cut-out': ['switch', '', 'cut the subject out by its mask, on white'],
 } as const satisfies OptionTable;
 
 /** Of several clips of one request. */
@@ -62,8 +65,21 @@ export const generationOptions = {
   library: ['flag', '', 'make it in the library also where nothing else says so'],
 } as const satisfies OptionTable;
 
-/** What an `@handle` in a prompt looks like; an address (me@home) is none. */
-const mention = /(?:^|[^\p{L}\p{N}_.@-])@[\p{L}\p{N}]/u;
+/** What a prompt becomes where `{red|blue}` are choices; itself where they cannot be. */
+function promptsOf(prompt: string): string[] {
+  try {
+    return Array.from(expand(request.parse({ prompt }), batch.parse({})).requests, r => r.prompt);
+  } catch {
+    return [prompt];
+  }
+}
+/** The first `@handle` that a library would look up, as it was typed. */
+function handleIn({ prompt = '', 'negative-prompt': negative = '' }: Pick<Values<typeof shared>, 'prompt' | 'negative-prompt'>) {
+  for (const text of [...promptsOf(prompt), negative]) for (const { run } of mentionsIn(text)) return `@${run.slice(0, 60)}`;
+  return undefined;
+}
+/** How a subject that is no file would be typed. */
+export const orHandle = (word: string) => (handle.safeParse(word).success ? `@${word}` : undefined);
 /** Options that mean nothing without a library. */
 const ofLibrary = ['photo', 'cut-out', 'seeds', 'grid', 'like', 'next', 'detach', 'yes', 'library', 'home'] as const;
 
@@ -71,21 +87,40 @@ const ofLibrary = ['photo', 'cut-out', 'seeds', 'grid', 'like', 'next', 'detach'
  * @param isFile whether a word names a file that is there
  * @throws UsageError where both are meant */
 export function inLibrary(o: Values<typeof generationOptions> & { readonly home?: string }, isFile: (word: string) => boolean): boolean {
-  const isSubject = (word: string) => word.startsWith('@') || (subjectId.safeParse(word).success && !isFile(word));
+  const isSubject = (word: string) => /^[@＠]/.test(word) || (subjectId.safeParse(word).success && !isFile(word));
   const subjects = o.subject ?? [],
-    handle = subjects.find(isSubject),
+    known = subjects.find(isSubject),
     file = subjects.find(s => !isSubject(s)),
     option = ofLibrary.find(name => o[name] !== undefined);
-  if (handle !== undefined && file !== undefined)
+  const meant = file === undefined || isFile(file) ? undefined : orHandle(file);
+  if (meant !== undefined && (known !== undefined || option !== undefined))
+    throw new UsageError(`--subject ${file!}: there is no such file; a subject of the library is named with its @: did you mean ${meant}?`);
+  if (known !== undefined && file !== undefined)
     throw new UsageError(
-      `--subject ${handle} is of the library and ${file} is a photo file: take one kind (protagonist subject photo add ${handle} ${file} puts the photo into the library)`,
+      `--subject ${known} is of the library and ${file} is a photo file: take one kind (protagonist subject photo add ${known} ${file} puts the photo into the library)`,
     );
   if (file !== undefined && option !== undefined)
     throw new UsageError(
       `--${option} is for subjects of the library, and --subject ${file} is a photo file: put it into the library first (protagonist subject add --name NAME ${file}), then name it by its @handle`,
     );
   if (file !== undefined) return false;
-  return handle !== undefined || option !== undefined || mention.test(o.prompt ?? '');
+  return known !== undefined || option !== undefined || handleIn(o) !== undefined;
+}
+
+/** What of a prompt only a library would understand, said where a clip is made without one: it reaches the model as it was typed. */
+export function asTyped(o: Pick<Values<typeof shared>, 'prompt' | 'negative-prompt'>): string[] {
+  const named = handleIn(o),
+    choices = promptsOf(o.prompt ?? '').length;
+  return [
+    ...(named === undefined
+      ? []
+      : [`${named} stays as it is written, since --subject names photo files: leave --subject out for the subject of the library`]),
+    ...(choices < 2
+      ? []
+      : [
+          `the prompt stays as it is written, one clip of it: its ${choices} choices between { and } are for the library (--library, with subjects of the library)`,
+        ]),
+  ];
 }
 
 /** What is asked for in the library's ids: `base` where an option is not given.
@@ -158,7 +193,6 @@ const gridOptions: Readonly<Record<string, NonNullable<BatchInput['grid']>[numbe
   'dynamic-guidance': 'useDynamicCfg',
   'cut-out': 'cutOut',
 };
-const booleans: Readonly<Partial<Record<string, boolean>>> = { on: true, true: true, yes: true, off: false, false: false, no: false };
 
 /** Of `--seeds 3 --grid steps=10,20 scheduler=ddim,dpm`.
  * @throws UsageError */
@@ -173,7 +207,7 @@ export function batchOf({ seeds, grid }: Values<typeof several>): BatchInput {
     const values = list.split(',').map(text => {
       if (text.trim() === '') throw new UsageError(`--grid ${word} has an empty value: write ${name}=A,B`);
       if (field === 'useDynamicCfg' || field === 'cutOut') {
-        const value = booleans[text];
+        const value = Object.hasOwn(yesOrNo, text) ? yesOrNo[text] : undefined;
         if (value === undefined) throw new UsageError(`--grid ${name} is on or off, not '${text}'`);
         return value;
       }

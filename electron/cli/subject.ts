@@ -1,8 +1,10 @@
 /** @file `subject` and `subject photo`. */
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
+import { addAbortSignal } from 'node:stream';
 import type { z } from 'zod';
 import type { api, Source } from '../contract/api.ts';
+import { StudioError } from '../contract/errors.ts';
 import type { Photo, Subject } from '../contract/records.ts';
 import { UsageError } from './arguments.ts';
 import { deletesForGood } from './ask.ts';
@@ -22,8 +24,34 @@ const fields = {
   notes: ['text', 'TEXT', 'for yourself'],
 } as const satisfies OptionTable;
 
-const sourceOf = (word: string): Source =>
-  word === '-' ? { name: 'pasted', base64: readFileSync(0).toString('base64') } : { path: pathOf(word) };
+/** Most bytes that are read from standard input: what the API takes of one photo. */
+const most = 262_500_000;
+/** All of standard input, read without standing still: whoever owns the library answers others meanwhile.
+ * @throws UsageError, StudioError `canceled` */
+async function readInput(signal: AbortSignal): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  let bytes = 0;
+  try {
+    for await (const piece of addAbortSignal(signal, process.stdin) as AsyncIterable<Buffer>) {
+      bytes += piece.length;
+      if (bytes > most) throw new UsageError(`the picture on standard input is larger than ${size(most)}: give one that is smaller`);
+      pieces.push(piece);
+    }
+  } catch (e) {
+    if (e instanceof UsageError) throw e;
+    if (signal.aborted) throw new StudioError('canceled', 'canceled', { cause: e });
+    throw new UsageError(`- stands for a picture on standard input, which cannot be read: ${(e as Error).message}`);
+  }
+  return Buffer.concat(pieces);
+}
+async function sourcesOf(words: readonly string[], signal: AbortSignal): Promise<Source[]> {
+  if (words.indexOf('-') !== words.lastIndexOf('-'))
+    throw new UsageError('- is given twice, and standard input holds one picture: give it once');
+  const sources: Source[] = [];
+  for (const word of words)
+    sources.push(word === '-' ? { name: 'pasted', base64: (await readInput(signal)).toString('base64') } : { path: pathOf(word) });
+  return sources;
+}
 
 function importedAnswer({ subject, added, duplicates, refused }: Imported, isNew: boolean): Answer {
   const photos = `${isNew ? '' : 'added '}${counted(added.length, 'photo')}`;
@@ -71,13 +99,13 @@ export const subjectVerbs = [
     help: 'a new subject with photos: files, folders, or - for a picture on standard input',
     options: fields,
     uses: ['subjects.add'],
-    act: async ({ client, words, options: o }) => {
+    act: async ({ client, words, options: o, signal }) => {
       if (o.name === undefined) throw new UsageError('--name is missing: say what the subject is called');
       const { kind, handle, description, notes } = o;
       return importedAnswer(
         await client.subjects.add({
           name: o.name,
-          photos: words.map(sourceOf),
+          photos: await sourcesOf(words, signal),
           ...onlyGiven({ kind: kind as Kind | undefined, handle, description, notes, tags: tagsOf(o.tag) }),
         }),
         true,
@@ -98,7 +126,7 @@ export const subjectVerbs = [
     act: async ({ client, options }) => {
       const { search, removed, limit, after } = options;
       const { subjects, next } = await client.subjects.list(
-        onlyGiven({ search, removed, limit, after: after as Subject['id'] | undefined }),
+        onlyGiven({ search, removed, limit, after: after === undefined ? undefined : subjectIdOf(after) }),
       );
       const rows = subjects.map(s => [
         s.id,
@@ -180,10 +208,10 @@ export const subjectVerbs = [
     help: 'delete removed subjects and photos for good, these or all; clips stay',
     options: { yes: ['flag', '', 'do not ask'] },
     uses: ['subjects.erase'],
-    act: async ({ client, words, options }) => {
+    act: async ({ client, words, options, signal }) => {
       const ids = words.map(subjectIdOf),
         what = ids.length ? counted(ids.length, 'subject') : 'every removed subject and photo';
-      if (!(await deletesForGood(what, options)))
+      if (!(await deletesForGood(what, options, signal)))
         return { json: { type: 'erased', subjects: 0, photos: 0, bytes: 0 }, text: ['nothing was deleted'], status: 130 };
       const erased = await client.subjects.erase({ ids: ids.length ? ids : null });
       return {
@@ -197,8 +225,8 @@ export const subjectVerbs = [
     takes: 'SUBJECT PHOTO...',
     help: 'more photos: files, folders, or - for a picture on standard input',
     uses: ['subjects.show', 'subjects.addPhotos'],
-    act: async ({ client, words }) => {
-      const photos = words.slice(1).map(sourceOf);
+    act: async ({ client, words, signal }) => {
+      const photos = await sourcesOf(words.slice(1), signal);
       const { id } = await subjectOf(client, words[0]!);
       return importedAnswer(await client.subjects.addPhotos({ id, photos }), false);
     },
@@ -209,7 +237,7 @@ export const subjectVerbs = [
     help: 'what a photo shows, what of it counts; PHOTO is its id (p3)',
     options: {
       view: ['text', 'VIEW', 'front, side, back, detail or none'],
-      crop: ['text', 'X,Y,W,H', 'pixels of the photo, or none'],
+      crop: ['text', 'X,Y,W,H', 'pixels as subject show gives them (photos over 4096 are stored smaller), or none'],
       mask: ['text', 'FILE', 'a picture of the same size, white or opaque where the subject is, or none'],
     },
     uses: ['subjects.editPhoto'],

@@ -1,10 +1,12 @@
 /** @file What a verb of the command line is: a row of data with what it does, held by its type to the API's methods it declares. */
 import type { z } from 'zod';
 import { api } from '../contract/api.ts';
-import { client, type Api, type ClientOf, type Transport } from '../contract/rpc.ts';
+import { StudioError } from '../contract/errors.ts';
+import { client, refused, type Api, type ClientOf, type Transport } from '../contract/rpc.ts';
 import { parseArguments, UsageError, type Kind, type Options } from './arguments.ts';
 import { openLibrary } from './library.ts';
 import { printJson, printLines } from './print.ts';
+import { untilStopped } from './stop.ts';
 
 export type Client = ClientOf<typeof api>;
 /** `subjects.add` and so on. */
@@ -15,7 +17,7 @@ type One<U> = U extends `${infer N extends keyof Client}.${infer M}`
 /** A client that can call these methods and no others. */
 export type Only<U extends MethodName> = One<U> extends (client: infer C) => void ? C : never;
 
-/** How an option is read, what its value is called in the help ('' for a flag), and its help. */
+/** How an option is read, what its value is called in the help ('' for a flag or switch), and its help. */
 export type Option = readonly [kind: Kind, value: string, help: string];
 export type OptionTable = Readonly<Record<string, Option>>;
 export type Values<S extends OptionTable> = Options<{ -readonly [O in keyof S]: S[O][0] }>;
@@ -62,9 +64,13 @@ interface Call<U extends MethodName, S extends OptionTable> {
   readonly client: Only<U>;
   readonly words: readonly string[];
   readonly options: Values<S> & CommonValues;
+  /** Aborted by Ctrl-C: the client's calls know it, other waiting has to be told. */
+  readonly signal: AbortSignal;
 }
+/** Told so that it holds for every verb: each undoes what it had begun, or keeps what is whole. */
+const canceled = 'Canceled. The same command does what is left to do.';
 
-/** A verb that opens the library, asks, prints the answer and closes it. */
+/** A verb that opens the library, asks, prints the answer and closes it. Ctrl-C cancels what was asked and closes the library all the same. */
 export function verb<const U extends MethodName, const S extends OptionTable>(
   row: Omit<Verb, 'run' | 'options' | 'uses'> & { options?: S; uses: readonly U[]; act: (call: Call<U, S>) => Promise<Answer> },
 ): Verb {
@@ -76,7 +82,15 @@ export function verb<const U extends MethodName, const S extends OptionTable>(
       const given = values as Values<S> & CommonValues;
       const library = await openLibrary(given.home);
       try {
-        const { json, text, status = 0 } = await act({ client: clientOf(library.transport) as unknown as Only<U>, words, options: given });
+        const {
+          json,
+          text,
+          status = 0,
+        } = await untilStopped(signal =>
+          act({ client: clientOf(library.transport, signal) as unknown as Only<U>, words, options: given, signal }),
+        ).catch((e: unknown) => {
+          throw e instanceof StudioError && e.code === 'canceled' ? new StudioError('canceled', canceled, { cause: e }) : e;
+        });
         if (given.json) printJson(json);
         else printLines(text);
         return status;
@@ -106,11 +120,13 @@ export function readWords(verb: Verb, argv: readonly string[]): { words: string[
 export const usageOf = (verb: Pick<Verb, 'name' | 'takes'>): string => `protagonist ${verb.name}${verb.takes ? ` ${verb.takes}` : ''}`;
 
 /** A client whose input is looked at before it is sent, so that a mistake is told in the words that were typed.
+ * @param stop ends its calls, and lets none begin
  * @returns functions that throw UsageError for what does not fit, StudioError for what the library refuses */
-export const clientOf = (transport: Transport): Client =>
+export const clientOf = (transport: Transport, stop?: AbortSignal): Client =>
   client(api, {
     ...transport,
-    call: (method, input, signal) => {
+    call: (method, input, signal = stop) => {
+      if (signal?.aborted) return Promise.resolve(refused('canceled', 'canceled'));
       const [noun = '', name = ''] = method.split('.');
       const parsed = (api as Api)[noun]![name]!.input.safeParse(input, { reportInput: true });
       if (!parsed.success) throw new UsageError(sentenceOf(parsed.error));

@@ -12,23 +12,6 @@ import { clientOf, type Only } from './verb.ts';
 export const waitUses = ['jobs.list', 'jobs.show', 'clips.show', 'media.locate', 'queue.start', 'queue.state', 'host.describe'] as const;
 type WaitClient = Only<(typeof waitUses)[number]>;
 
-/** Ctrl-C, a polite kill, a terminal that closes. */
-export const ends = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-/** Runs `work` with a signal that one of these ends aborts; a second one ends the process. */
-export async function untilStopped<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const controller = new AbortController();
-  const stop = () => {
-    if (controller.signal.aborted) process.exit(130); // whoever asks twice does not want to wait
-    controller.abort();
-  };
-  for (const end of ends) process.on(end, stop);
-  try {
-    return await work(controller.signal);
-  } finally {
-    for (const end of ends) process.off(end, stop);
-  }
-}
-
 /** How long it may take, for people. */
 export const forecastText = ({ seconds, learntFrom, exact }: Forecast): string =>
   seconds === null
@@ -120,8 +103,10 @@ export async function follow(
         : queue.state === 'held'
           ? (queue.text ?? 'the queue waits for something to be mended')
           : '';
-    if (!json && stuck && stuck !== saidOfQueue) tell(stuck);
+    const changed = stuck !== saidOfQueue;
     saidOfQueue = stuck;
+    if (json && (changed || batch === undefined)) printJson({ type: 'queue', queue });
+    else if (changed && stuck) tell(stuck);
     if (batch !== undefined || !untilEmpty || queue.waiting > 0 || queue.running.length > 0) return;
     for (const { id, status } of [...jobs.values()]) if (status === 'inProgress') await see(await client.jobs.show({ id })); // its end may be told later
     resolve(false);
@@ -180,7 +165,6 @@ export async function follow(
         else tell(`${event.jobId && label(event.jobId) ? `${label(event.jobId)}: ` : ''}${event.text}`);
         break;
       case 'queue':
-        if (json && batch === undefined) printJson(event);
         await look(event.queue);
         await waitingLine();
         break;

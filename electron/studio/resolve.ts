@@ -6,6 +6,7 @@ import { generateOrder, type GenerateOrder } from '../../native-models/tasks.ts'
 import { closest } from '../contract/closest.ts';
 import { StudioError } from '../contract/errors.ts';
 import { plainPrompt } from '../contract/expand.ts';
+import { mentionsIn, unspaced } from '../contract/handles.ts';
 import type { AdapterId, PhotoId, SubjectId } from '../contract/ids.ts';
 import type { Adapter, Job, Settings, Subject } from '../contract/records.ts';
 import type { Request, ResolvedRequest } from '../contract/requests.ts';
@@ -38,10 +39,6 @@ const refuse = (text: string): never => {
 
 // Handles
 
-/** Scripts that put no space between words: there a handle ends where it ends. Hangul has spaces, but its particles follow at once. */
-const unspaced =
-  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}\p{Script=Hangul}ー]/u;
-const inHandle = /[\p{L}\p{M}\p{N}_-]/u;
 const fold = (s: string) => s.normalize('NFKC').toLowerCase();
 
 /** The handle that begins this text: the longest that is known and ends where a word ends. `-` ends one only before letters (`@lemon-shaped`), so that a mistyped `@lemon-22` is not taken for `@lemon`.
@@ -70,7 +67,6 @@ const closestHandle = (word: string, handles: readonly string[]): string | undef
   );
 
 /** A prompt whose handles have become words.
- * `@@` and what looks like an address (`me@example.com`) are left alone.
  * @param known the subject of a handle, lower case and NFKC
  * @throws StudioError for a handle that nobody has, with the nearest one */
 export function replaceHandles<T extends { readonly words: string }>(
@@ -79,40 +75,23 @@ export function replaceHandles<T extends { readonly words: string }>(
   handles: () => readonly string[],
 ): { text: string; found: T[] } {
   const found = new Set<T>();
-  let text = '';
-  for (let i = 0; i < prompt.length;) {
-    const c = prompt[i]!;
-    const before = Array.from(prompt.slice(Math.max(0, i - 2), i)).at(-1) ?? '',
-      address = inHandle.test(before) && !unspaced.test(before);
-    let run = '';
-    if ((c === '@' || c === '＠') && !address)
-      for (const letter of prompt.slice(i + 1)) {
-        if (!inHandle.test(letter)) break;
-        run += letter;
-      }
-    if (/^[@＠]{2}/.test(prompt.slice(i, i + 2))) {
-      const signs = /^[@＠]+/.exec(prompt.slice(i))![0];
-      const word = /^[\p{L}\p{M}\p{N}_-]*/u.exec(prompt.slice(i + signs.length))![0];
-      text += signs + word;
-      i += signs.length + word.length;
-    } else if (run === '' || /^[\p{M}_-]/u.test(run)) {
-      text += c;
-      i++;
-    } else {
-      const match = longestHandle(run, known);
-      if (!match) {
-        const wanted = /^[\p{L}\p{M}\p{N}]+/u.exec(run)![0].slice(0, 60),
-          near = closestHandle(fold(run), handles()) ?? closestHandle(fold(wanted), handles());
-        throw new StudioError(
-          'notFound',
-          `there is no subject @${run.slice(0, 60)}${near === undefined ? ': add it, or write @@ for the sign itself' : `: did you mean @${near}?`}`,
-        );
-      }
-      found.add(match.found);
-      text += match.found.words;
-      i += 1 + match.length;
+  let text = '',
+    end = 0;
+  for (const { at, run } of mentionsIn(prompt)) {
+    const match = longestHandle(run, known);
+    if (!match) {
+      const wanted = /^[\p{L}\p{M}\p{N}]+/u.exec(run)![0].slice(0, 60),
+        near = closestHandle(fold(run), handles()) ?? closestHandle(fold(wanted), handles());
+      throw new StudioError(
+        'notFound',
+        `there is no subject @${run.slice(0, 60)}${near === undefined ? ': add it, or write @@ for the sign itself' : `: did you mean @${near}?`}`,
+      );
     }
+    found.add(match.found);
+    text += prompt.slice(end, at) + match.found.words;
+    end = at + 1 + match.length;
   }
+  text += prompt.slice(end);
   return { text, found: [...found] };
 }
 
@@ -171,7 +150,8 @@ export async function resolveRequest(
       throw new StudioError('missing', `photo ${id} (${photo.name}) is gone from the library: add it again, or choose another`);
     if (request.cutOut && photo.mask === null)
       refuse(`photo ${id} (${photo.name}) has no mask to cut it out by: give it one, or use it whole`);
-    return { photoId: id, sha256: photo.sha256, crop: photo.crop, mask: photo.mask, cutOut: request.cutOut };
+    // laid over white a second time, the soft edges of one that is on white would fade
+    return { photoId: id, sha256: photo.sha256, crop: photo.crop, mask: photo.mask, cutOut: request.cutOut && !photo.onWhite };
   });
   const most = 8; // what the engine takes
   if (references.length > most) refuse(`${references.length} reference photos are too many, at most ${most} can be given: choose fewer`);

@@ -86,6 +86,11 @@ const mistakes: readonly (readonly [string, string[], RegExp])[] = [
   ['a misspelt option', ['generate', '--promt', 'x'], /did you mean --prompt/],
   ['a missing value', ['generate', '--prompt'], /--prompt needs a value/],
   ['a photo that is not there', ['generate', '--prompt', 'x', '--subject', 'nobody.png'], /no file .*nobody\.png/],
+  [
+    'a handle without its @',
+    ['generate', '--prompt', 'x', '--subject', 'kelp'],
+    /^--subject: there is no file .*\/kelp; did you mean @kelp of the library\?$/m,
+  ],
   ['an adapter that is not there', ['generate', '--prompt', 'x', '--adapter', 'none.safetensors:0.5'], /no file .*none\.safetensors/],
   ['an output that is no MP4', ['generate', '--prompt', 'x', '--out', 'clip.gif'], /\.mp4/],
   ['an output folder that is not there', ['generate', '--prompt', 'x', '--out', '/nowhere/clip.mp4'], /no folder/],
@@ -119,6 +124,18 @@ test('a precision that the device does not compute in is refused before the work
   const ended = await run(['generate', '--prompt', 'x', '--device', 'cpu', '--precision', 'float16', '--out', out('half.mp4')]);
   assert.equal(ended.status, 1);
   assert.match(ended.stderr, /--precision float16 is not computed on cpu: leave it out, or use float32/);
+});
+
+test('what only a library understands is painted as it is written, and said', async () => {
+  const args = ['generate', '--subject', photo, '--prompt', '@kelp in {red|blue}', '--width', '32', '--height', '32', '--frames', '1', '--steps', '1', '--out', out('typed.mp4')]; // prettier-ignore
+  const machine = await run([...args, '--json']);
+  assert.equal(machine.status, 0, machine.stderr);
+  const notices = machine.lines.filter(l => l.type === 'notice').map(l => String(l['text']));
+  assert.equal(notices.length, 2);
+  assert.match(notices[0]!, /^@kelp stays as it is written/);
+  assert.match(notices[1]!, /2 choices/);
+  assert.equal((await readRequest(out('typed.mp4')))?.['prompt'], '@kelp in {red|blue}');
+  assert.match((await run(args)).stderr, /^@kelp stays as it is written, [^\n]*\nthe prompt stays as it is written, [^\n]*\n/);
 });
 
 test('an empty prompt gives a clip', async () => {

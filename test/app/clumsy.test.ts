@@ -182,7 +182,7 @@ for (const [what, signal, victims, status, sentence] of ends)
     assert.equal(ended.stderr, '');
     const last = ended.lines.at(-1)!;
     assert.equal(last.type, 'failed');
-    assert.match(String(last['text']), sentence ?? /^canceled$/);
+    assert.match(String(last['text']), sentence ?? /^Canceled\. The same command goes on where it stopped\.$/);
     await sleep(marked(started.mark).length ? 1000 : 0);
     assert.deepEqual(marked(started.mark), []);
     if (what === 'the engine killed') for (const f of hidden()) rmSync(join(folder, f)); // what a kill -9 leaves, the next run removes: kill.test.ts

@@ -1,8 +1,10 @@
 /** @file Every verb of the command line on a library, as a person types it: once while nobody has the library open, once beside a process that has. */
 import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync, readdirSync } from 'node:fs'; // prettier-ignore
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { after, describe, test } from 'node:test';
 import sharp from 'sharp';
 import type { Clip, Job, Subject } from '../../electron/contract/records.ts';
@@ -341,7 +343,8 @@ const mistakes: readonly (readonly [args: string, status: number, sentence: RegE
   ['subject erase @kelp', 2, /no id of a subject/],
   ['subject erase s1', 2, /add --yes/],
   ['subject list --limit 0', 2, /^--limit is at least 1/],
-  ['subject list --after c1', 2, /no id of a subject/],
+  ['subject list --after c1', 2, /^'c1' is no id of a subject: one is written like s12/],
+  ['subject add --name x - -', 2, /^- is given twice/],
   ['subject photo add @kelp', 2, /^PHOTO\.\.\. is missing: protagonist subject photo add SUBJECT PHOTO\.\.\./],
   ['subject photo edit p1', 2, /^nothing to change/],
   ['subject photo edit p1 --crop 1,2,3', 2, /^--crop is X,Y,W,H/],
@@ -496,13 +499,16 @@ describe('waiting', { concurrency: false }, () => {
     assert.deepEqual(marked(started.mark), []);
     assert.equal(jobIn(await json('job', 'show', 'j1')).status, 'pending');
 
-    const people = start(['generate', '--like', 'j1', '--seed', '2'], { env });
+    const people = start(['generate', '--like', 'j1', '--seed', '2', '--out', join(folder, "o'clock.mp4")], { env });
     while (jobIn(await json('job', 'show', 'j1')).status !== 'inProgress') await sleep(200); // it has its turn first
     people.child.kill('SIGINT');
     const told = await people.ended;
     assert.equal(told.status, 130);
     assert.match(told.stderr, /^j2, 2nd in the queue: not known yet how long it takes\n/);
-    assert.match(told.stderr, /\nStopped\. j2 stays in the queue with what is done: protagonist queue run goes on\.\n$/);
+    assert.match(
+      told.stderr,
+      /\nStopped\. j2 stays in the queue with what is done: protagonist queue run goes on\. No copy is saved as --out says: once it is ready, protagonist clip save ID '.*\/o'\\''clock\.mp4' does it \(protagonist job show j2 says which clip\)\.\n$/,
+    );
     tidy(told);
     assert.equal((await run(['job', 'cancel', 'j2'], { env })).status, 0);
   });
@@ -529,4 +535,105 @@ describe('waiting', { concurrency: false }, () => {
     assert.equal(rest.stdout, 'The queue is empty: 0 clips made.\n');
     for (const id of ['j1', 'j3']) assert.equal(jobIn(await json('job', 'show', id)).status, 'completed');
   });
+});
+
+describe('stopped, asked, waited for', { concurrency: false }, () => {
+  const home = join(folder, 'stopped');
+  const env = { PROTAGONIST_HOME: home };
+  const type = (...args: string[]) => run(args, { env });
+  /** As `run`, its standard input left open. */
+  const listening = (args: readonly string[]) => {
+    const child = spawn(process.execPath, [join(root, 'electron/protagonist.js'), ...args], {
+      env: { ...process.env, ...env },
+      stdio: 'pipe',
+    });
+    const said = Promise.all([text(child.stdout), text(child.stderr)]);
+    return {
+      child,
+      ended: new Promise<{ status: number | null; stdout: string; stderr: string }>(done =>
+        child.on('close', status => void said.then(([stdout, stderr]) => done({ status, stdout, stderr }))),
+      ),
+    };
+  };
+
+  for (const json of [true, false])
+    test(`Ctrl-C while a folder is added: nothing of it stays, and it can be typed again${json ? ', for machines' : ''}`, async () => {
+      const many = join(folder, 'many');
+      mkdirSync(many, { recursive: true });
+      for (let i = 0; i < 300; i++) cpSync(photo('kelp'), join(many, `${i}.jpg`));
+      const started = start(['subject', 'add', '--name', 'Many', many, ...(json ? ['--json'] : [])], { env });
+      while (!existsSync(join(home, 'owner.sock'))) await sleep(20);
+      while ((await type('subject', 'show', '@many')).status !== 0) await sleep(20);
+      started.child.kill('SIGINT');
+      const ended = await started.ended;
+      assert.equal(ended.status, 130, ended.stdout + ended.stderr);
+      const sentence = 'Canceled. The same command does what is left to do.';
+      if (json) assert.deepEqual(ended.lines, [{ type: 'failed', code: 'canceled', text: sentence, action: 'retry' }]);
+      else assert.equal(ended.stderr, `${sentence}\n`);
+      assert.ok(!existsSync(join(home, 'owner.sock')));
+      assert.match((await type('subject', 'list')).stdout, /^no subjects yet/);
+    });
+
+  test('a picture is waited for on standard input, and others are answered meanwhile; Ctrl-C ends the waiting', async () => {
+    const adding = listening(['subject', 'add', '--name', 'Kelp', '-']);
+    while (!existsSync(join(home, 'owner.sock'))) await sleep(20);
+    await sleep(300);
+    const beside = await type('subject', 'list');
+    assert.equal(beside.stdout, 'no subjects yet: protagonist subject add --name NAME PHOTO... makes one\n', beside.stderr);
+    assert.ok(beside.seconds < 8, `${beside.seconds} s`);
+    adding.child.stdin.end(readFileSync(photo('kelp')));
+    const added = await adding.ended;
+    assert.deepEqual([added.status, added.stderr], [0, '']);
+    assert.match(added.stdout, /^Kelp is @kelp \(s\d+\): 1 photo /);
+
+    const stopped = listening(['subject', 'photo', 'add', '@kelp', '-']);
+    while (!existsSync(join(home, 'owner.sock'))) await sleep(20);
+    await sleep(300);
+    stopped.child.kill('SIGINT');
+    assert.deepEqual(await stopped.ended, { status: 130, stdout: '', stderr: 'Canceled. The same command does what is left to do.\n' });
+  });
+
+  test('who waits is told that the queue is paused, and that it goes on: a machine too', async () => {
+    assert.equal((await type('queue', 'pause')).status, 0);
+    const paused = Promise.withResolvers<undefined>();
+    const queue = (l: Line) => (l['queue'] as Line | undefined)?.['state'];
+    const waiting = start(['generate', '--prompt', '@kelp hops', ...tiny, '--json'], {
+      env,
+      onLine: l => {
+        if (l.type === 'queue' && queue(l) === 'paused') paused.resolve(undefined);
+      },
+    });
+    await Promise.race([paused.promise, sleep(15_000)]);
+    assert.equal((await type('queue', 'resume')).status, 0);
+    const ended = await waiting.ended;
+    assert.equal(ended.status, 0, ended.stderr);
+    const states = ended.lines.filter(l => l.type === 'queue').map(queue);
+    assert.equal(states.length, 2);
+    assert.equal(states[0], 'paused');
+    assert.notEqual(states[1], 'paused');
+  });
+
+  test('what a clip is like that this library lacks is left out, and said', async () => {
+    const made = join(folder, 'made.mp4');
+    assert.equal((await run(['generate', '--subject', photo('fig'), '--prompt', 'it hops', ...tiny, '--out', made])).status, 0);
+    const machine = await type('forecast', '--like', made, '--json');
+    assert.equal(machine.stderr, '');
+    assert.deepEqual(machine.lines.map(l => l.type), ['notice', 'forecast']); // prettier-ignore
+    assert.equal((await type('forecast', '--like', made)).stderr, 'the photo fig.jpg: left out\n');
+  });
+
+  test(
+    'a log in the place of the terminal: nobody is asked, and that is said',
+    { skip: spawnSync('script', ['--version']).error && 'needs script' },
+    () => {
+      const log = join(folder, 'log'),
+        typed = `'${process.execPath}' '${join(root, 'electron/protagonist.js')}' clip erase 2>'${log}'`;
+      const { status } = spawnSync('script', ['-qec', typed, '/dev/null'], {
+        env: { ...process.env, ...env },
+        stdio: ['pipe', 'ignore', 'ignore'],
+      });
+      assert.equal(readFileSync(log, 'utf8'), 'that deletes everything in the trash for good: add --yes\n');
+      assert.equal(status, 2);
+    },
+  );
 });

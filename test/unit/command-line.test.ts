@@ -1,12 +1,15 @@
 /** @file The table of verbs, what is typed and what is printed; without a library. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { api } from '../../electron/contract/api.ts';
+import { StudioError } from '../../electron/contract/errors.ts';
 import type { Transport } from '../../electron/contract/rpc.ts';
 import { UsageError } from '../../electron/cli/arguments.ts';
 import { find, help, helpOf, overview } from '../../electron/cli/help.ts';
-import { batchOf, inLibrary } from '../../electron/cli/options.ts';
+import { asTyped, batchOf, inLibrary } from '../../electron/cli/options.ts';
 import { card, cut, duration, onOneLine, ordinal, size, table } from '../../electron/cli/print.ts';
+import { ends, untilStopped } from '../../electron/cli/stop.ts';
 import { alone, unused, verbs } from '../../electron/cli/verbs.ts';
 import { clientOf, readWords } from '../../electron/cli/verb.ts';
 
@@ -81,12 +84,21 @@ test('whether a clip is made in the library is told from what is typed', () => {
     [{ prompt: '@kelp hops', subject: ['a.png'] }, false], // as before there were libraries
     [{ prompt: '{red|blue} ball' }, false],
     [{ prompt: 'x', subject: ['@kelp'] }, true],
+    [{ prompt: 'x', subject: ['＠kelp'] }, true],
     [{ prompt: 'x', subject: ['s1'] }, true],
     [{ prompt: 'x', subject: ['s9'] }, false],
     [{ prompt: 'x', subject: ['./@kelp'] }, false],
     [{ prompt: '@kelp hops' }, true],
     [{ prompt: 'the toy (@kelp) hops' }, true],
     [{ prompt: 'the toy, @חתול, hops' }, true],
+    [{ prompt: '海滩上@many跳舞' }, true],
+    [{ prompt: 'ที่ชายหาด@many' }, true],
+    [{ prompt: '해변에서@many' }, true],
+    [{ prompt: 'the toy ＠kelp hops' }, true],
+    [{ prompt: 'a toy.@kelp hops' }, true],
+    [{ prompt: '@{kelp|many} hops' }, true],
+    [{ prompt: 'x', 'negative-prompt': 'no @kelp' }, true],
+    [{ prompt: '@@kelp @-' }, false],
     [{ prompt: 'write to me@home.org' }, false],
     [{ prompt: '5 @ 3' }, false],
     [{ prompt: 'x', detach: true }, true],
@@ -97,10 +109,34 @@ test('whether a clip is made in the library is told from what is typed', () => {
     [{ prompt: 'x', subject: ['@kelp', 'a.png'] }, /@kelp is of the library and a\.png is a photo file/],
     [{ prompt: 'x', subject: ['a.png'], next: true }, /--next is for subjects of the library/],
     [{ prompt: 'x', subject: ['a.png'], home: '/x' }, /--home is for subjects of the library/],
+    [{ prompt: 'x', subject: ['b'], seeds: 2 }, /^--subject b: there is no such file; .* did you mean @b\?$/],
+    [{ prompt: 'x', subject: ['@kelp', 'b'] }, /did you mean @b\?$/],
   ];
   for (const [options, expected] of cases)
     if (expected instanceof RegExp) assert.throws(() => inLibrary(options, isFile), usage(expected));
     else assert.equal(inLibrary(options, isFile), expected, JSON.stringify(options));
+});
+
+test('what only a library understands is told where there is none', () => {
+  assert.deepEqual(asTyped({ prompt: 'me@home.org {red} | \\{a|b\\} a {b|c' }), []);
+  const [choices, ...more] = asTyped({ prompt: '{red|blue} ball' });
+  assert.match(choices!, /^the prompt stays as it is written, one clip of it: its 2 choices between \{ and \} are for the library/);
+  assert.deepEqual(more, []);
+  const [named] = asTyped({ prompt: 'the toy ＠kelp hops' });
+  assert.match(named!, /^@kelp stays as it is written, since --subject names photo files/);
+  assert.equal(asTyped({ prompt: 'x', 'negative-prompt': '@kelp' }).length, 1);
+});
+
+test('what is on for some clips can be turned off', () => {
+  for (const name of ['generate', 'forecast', 'job edit']) {
+    const read = (...words: string[]) => readWords(verbOf(name), [...(name === 'job edit' ? ['j1'] : []), ...words]).values;
+    assert.deepEqual(read('--cut-out', '--dynamic-guidance=on', '--vae-tiling=no'), { 'cut-out': true, 'dynamic-guidance': true, 'vae-tiling': false }); // prettier-ignore
+    assert.deepEqual(read('--cut-out=off', '--cut-out=no'), { 'cut-out': false });
+    assert.throws(() => read('--cut-out=maybe'), usage(/^--cut-out is yes or no, not 'maybe'$/));
+    assert.throws(() => read('--cut-out=constructor'), usage(/^--cut-out is yes or no/));
+    assert.throws(() => read('--cut-out', '--cut-out=no'), usage(/^--cut-out is given twice/));
+    assert.match(help(name.split(' ')), /--cut-out\[=no\] /);
+  }
 });
 
 test('a grid as it is typed', () => {
@@ -153,6 +189,41 @@ const bad: readonly (readonly [(c: ReturnType<typeof clientOf>) => unknown, RegE
 test('what does not fit is told in the words that were typed, before it is sent', async () => {
   for (const [call, sentence] of bad) await assert.rejects(async () => await call(clientOf(nowhere)), usage(sentence));
   await assert.rejects(async () => await clientOf(nowhere).clips.list({}), /it was sent/);
+});
+
+test('a client that is stopped tells its calls, and begins none after', async () => {
+  const stop = new AbortController(),
+    signals: (AbortSignal | undefined)[] = [];
+  const call: Transport['call'] = (_, __, signal) => {
+    signals.push(signal);
+    return Promise.resolve({ value: { clips: [], next: null } });
+  };
+  const client = clientOf({ ...nowhere, call }, stop.signal);
+  await client.clips.list({});
+  assert.deepEqual(signals, [stop.signal]);
+  stop.abort();
+  await assert.rejects(client.clips.list({}), (e: unknown) => e instanceof StudioError && e.code === 'canceled');
+  assert.equal(signals.length, 1);
+});
+
+test('the first Ctrl-C aborts, its echo does nothing, a second one ends the process', async t => {
+  const exit = t.mock.method(process, 'exit', () => undefined as never);
+  const before = new Map(ends.map(end => [end, process.listeners(end)]));
+  t.after(() => {
+    for (const [end, there] of before) for (const l of process.listeners(end)) if (!there.includes(l)) process.off(end, l);
+  });
+  assert.equal(await untilStopped(() => Promise.resolve(7)), 7);
+  assert.equal(process.listenerCount('SIGINT'), before.get('SIGINT')!.length);
+  await untilStopped(async signal => {
+    process.emit('SIGINT');
+    assert.ok(signal.aborted);
+    await Promise.resolve();
+  });
+  process.emit('SIGINT');
+  assert.equal(exit.mock.callCount(), 0);
+  await sleep(250);
+  process.emit('SIGINT');
+  assert.deepEqual(exit.mock.calls.map(c => c.arguments), [[130]]); // prettier-ignore
 });
 
 test('tables are aligned, whatever is in them', () => {

@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import sharp from 'sharp';
 import { StudioError, type ErrorCode } from '../../electron/contract/errors.ts';
 import { request, type Request } from '../../electron/contract/requests.ts';
 import { inProcessEngine } from '../../electron/engine/main.ts';
+import { prepareReference } from '../../electron/media/photo.ts';
 import { catalogue } from '../../electron/studio/checkpoints.ts';
 import { forecaster } from '../../electron/studio/forecast.ts';
 import { replaceHandles, resolveRequest, type Sources } from '../../electron/studio/resolve.ts';
@@ -103,6 +105,29 @@ test('crop and mask as they are now', async () => {
   await parts.subjects.editPhoto({ id: first!, crop });
   assert.deepEqual((await resolve({ prompt: '@lemon' })).resolved.references[0]!.crop, crop);
   await assert.rejects(resolve({ prompt: '@lemon', cutOut: true }), refused('badRequest', /has no mask to cut it out by/));
+});
+test('cut out, soft edges are blended once: by import where the mask came with the photo, else when the job runs', async () => {
+  const rgba = Buffer.alloc(32 * 32 * 4, 200); // alpha by columns: none, a half, all
+  for (let i = 0; i < 32 * 32; i++) rgba[4 * i + 3] = i % 32 < 8 ? 0 : i % 32 < 16 ? 128 : 255;
+  const base64 = async (raw: Buffer, channels: 1 | 4) => (await sharp(raw, { raw: { width: 32, height: 32, channels } }).png().toBuffer()).toString('base64'); // prettier-ignore
+  const { subject } = await parts.subjects.add({ name: 'Soft', photos: [{ name: 'soft.png', base64: await base64(rgba, 4) }] });
+  const { id, mask } = subject.photos[0]!;
+  const cut = async () => {
+    const { resolved } = await resolve({ prompt: '@soft', cutOut: true });
+    const [{ sha256, crop, mask, cutOut }] = resolved.references as [(typeof resolved.references)[0]];
+    const png = await prepareReference({ photo: subjects.files.photo(sha256), crop, mask: mask && subjects.files.mask(mask), cutOut });
+    const pixels = await sharp(png).raw().toBuffer();
+    return [0, 8, 16].map(x => pixels[3 * x]);
+  };
+  assert.deepEqual(await cut(), [255, 227, 200]);
+  const draw = async (raw: Buffer) => (await parts.subjects.editPhoto({ id, mask: { base64: await base64(raw, 1) } })).photos[0]!;
+  const same = await draw(Buffer.from(Array.from({ length: 32 * 32 }, (_, i) => rgba[4 * i + 3]!)));
+  assert.equal(same.mask, mask);
+  assert.deepEqual(await cut(), [255, 227, 200], 'the same mask, drawn');
+  await draw(Buffer.alloc(32 * 32, 128));
+  assert.deepEqual(await cut(), [255, 241, 227], 'another one, drawn over the photo as it is seen');
+  await parts.subjects.editPhoto({ id, mask: null });
+  await assert.rejects(resolve({ prompt: '@soft', cutOut: true }), refused('badRequest', /has no mask/));
 });
 test('two subjects are refused until a checkpoint can', async () => {
   await assert.rejects(
