@@ -367,7 +367,7 @@ export function startRunner(options: RunnerOptions): Runner {
       library.say({ type: 'notice', jobId: null, text: `the engine could not be closed: ${describeFailure(e, home).text}` });
     });
 
-  /** What is still to come, in seconds, by this job's own pace where it has one; undefined where nothing is known. */
+  /** What is still to come, in seconds, by this job's own pace where it has one; undefined where nothing is known. The first job of all knows what remains of its longest phases, denoising and decoding, while it is in them. */
   const watchPace = (a: Active) => {
     const expected = forecast.phasesOf(workOf(a.claim.job.resolved)),
       spent: Partial<Record<Phase, number>> = {},
@@ -382,12 +382,13 @@ export function startRunner(options: RunnerOptions): Runner {
       phase = event.phase;
       const from = (begun[phase] ??= { step: event.step, at: now });
       const pace = event.step > from.step ? (now - from.at) / 1000 / (event.step - from.step) : undefined;
-      if (!expected) return pace === undefined ? undefined : pace * (event.of - event.step);
+      const isLong = event.phase === 'denoise' || event.phase === 'decode';
+      if (!expected) return pace === undefined || !isLong ? undefined : pace * (event.of - event.step);
       const steps = a.claim.job.resolved.numInferenceSteps;
       let left = expected.rest;
       for (const p of phases) {
         const whole = p === 'denoise' ? (expected.denoise * (steps - Math.min(steps, a.claim.job.snapshotStep))) / steps : expected[p];
-        if (p === event.phase && pace !== undefined && (p === 'denoise' || p === 'decode')) left += pace * (event.of - event.step);
+        if (p === event.phase && pace !== undefined && isLong) left += pace * (event.of - event.step);
         else if (phases.indexOf(p) >= phases.indexOf(event.phase) || p === 'load')
           left += begun.denoise && p === 'load' ? 0 : Math.max(0, whole - (spent[p] ?? 0));
       }

@@ -270,10 +270,10 @@ test('an engine that says nothing is ended and counted as dead; one that is slow
   const hang = (signal: AbortSignal) => new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(new TaskError('canceled', 'canceled')))); // prettier-ignore
   const engine = scripted(async (attempt, signal, say) => {
     say(at(0));
-    await sleep(60);
+    await sleep(120);
     say(at(1));
     if (attempt <= 2) await hang(signal);
-    await sleep(600); // 10 times what it took before
+    await sleep(720); // six times what it took before, of twenty that are allowed
     say(at(2));
   });
   const w = await openWorking(newHome(), { engine, patience: { usual: 0.3, loading: 0.5, first: 0.5 } });
