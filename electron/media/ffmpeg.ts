@@ -272,9 +272,9 @@ export function ffmpegFailure(doing: string, end: End): MediaError {
   ];
   const match = known.find(([pattern]) => pattern.test(end.stderr));
   if (match) return new MediaError(`${doing}: ${match[1]}.`);
-  // After a polite signal ffmpeg exits with 255 and no word; Windows tells a crash by the status.
-  const died =
-    end.signal ?? (end.code === 255 && end.stderr.trim() === '' ? 'a signal' : (end.code ?? 0) >= 0xc000_0000 ? 'a crash' : undefined);
+  // After a polite signal ffmpeg exits with 255 and no word, while it starts with 1 and these words, after the fourth with 123; Windows tells a crash by the status.
+  const asked = (end.code === 255 && end.stderr.trim() === '') || /Immediate exit requested|Received > 3 system signals/.test(end.stderr);
+  const died = end.signal ?? (asked ? 'a signal' : (end.code ?? 0) >= 0xc000_0000 ? 'a crash' : undefined);
   if (died !== undefined)
     return new MediaError(`${doing}: ffmpeg was stopped by ${died} (was memory short?): run it again.`, { reason: 'encoderDied' });
   return new MediaError(`${doing}: ffmpeg failed with exit status ${end.code ?? 'none'}${said(end.stderr)}.`);

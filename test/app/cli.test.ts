@@ -218,7 +218,7 @@ test('doctor says what is there', async () => {
   assert.equal(line['healthy'], true);
   const plain = await run(['doctor']);
   assert.match(plain.stdout, /✓ cpu/);
-  assert.match(plain.stdout, /✓ ffmpeg .*(years? old|of this year)/);
+  assert.match(plain.stdout, /✓ ffmpeg .*(years? old|from this year)\)/);
 });
 
 test('inspect reads a checkpoint, a LoRA and a clip', async () => {
