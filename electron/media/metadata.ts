@@ -1,15 +1,23 @@
 /**
- * @file The MP4 boxes we write and read ourselves: the request inside a clip, and what a clip is (ISO/IEC 14496-12).
+ * @file A clip that remembers: the request inside it, written, read back and taken out again; and what an MP4 of ours is (ISO/IEC 14496-12).
  *
  * A clip carries its request twice: as the standard comment tag (moov/udta/meta/ilst/©cmt), which other tools keep on a stream copy, and as a
  * top-level XMP `uuid` box, which sites that scrub `udta` keep. The tag is written here and not by ffmpeg: an argument shows the prompt to
  * everyone who lists processes and ends at 32 kB on Windows, and ffmpeg of 2018 cuts a metadata file's lines at 1 kB (measured).
  * The box is then also put before the frames, which is what ffmpeg's faststart would do.
  */
-import { constants } from 'node:fs';
-import { open, type FileHandle } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { open, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
+import path from 'node:path';
+import { z } from 'zod';
+import { boxBudget, boxes, find, number, readBox, topBoxes, type Box } from './boxes.ts';
 import { MediaError, fileError } from './error.ts';
-import { refuseShut } from './files.ts';
+import { syncFolder } from './files.ts';
+import { isMatroska, matroskaNotes, readMatroskaTags, voidElement } from './matroska.ts';
+import { gifParts, pngParts, webpParts } from './pictures.ts';
+import { addTag, movieTags, probe } from './probe.ts';
+import { readRange, reading } from './reading.ts';
 
 /** Any JSON object: what was asked for, with hashes and base names; the caller keeps paths out. */
 export type Request = Readonly<Record<string, unknown>>;
@@ -37,123 +45,11 @@ const xmpUuid = Buffer.from('be7acfcb97a942e89c71999491e3afac', 'hex');
 const xmpNamespace = 'urn:protagonist:request:1';
 /** Most bytes of a request's JSON, in and out. */
 const requestLimit = 1 << 20;
-/** Most bytes of moov or of an XMP box that are read. */
-const boxLimit = 64 << 20;
-/** Most boxes looked at inside one box, and at the top of a file. */
-const countLimit = 20_000;
-const topLimit = 4096;
-
-interface Box {
-  readonly type: string;
-  /** Where its header and its payload begin, and where it ends, from the start of the file or buffer. */
-  readonly at: number;
-  readonly start: number;
-  readonly end: number;
-}
-
-/** Reads one box header at `at` of something that ends at `end`; `header` holds at least 16 bytes from there where there are so many. */
-function boxHeader(header: Buffer, at: number, end: number): Box {
-  const type = header.toString('latin1', 4, 8);
-  let size = header.readUInt32BE(0);
-  let start = at + 8;
-  if (size === 1) {
-    if (header.length < 16) throw new MediaError(`the MP4 is damaged: box ${JSON.stringify(type)} is cut off.`);
-    size = Number(header.readBigUInt64BE(8)); // beyond 2^53 it is only compared with the end of the file
-    start = at + 16;
-  } else if (size === 0) size = end - at; // up to the end
-  if (size < start - at) throw new MediaError(`the MP4 is damaged: box ${JSON.stringify(type)} claims ${size} bytes.`);
-  return { type, at, start, end: at + size };
-}
-
-/** The boxes between two offsets of a buffer; each lies within. */
-function* boxes(bytes: Buffer, start: number, end: number, budget: { left: number }): Generator<Box, void> {
-  for (let at = start; at + 8 <= end;) {
-    if (budget.left-- <= 0) throw new MediaError('the MP4 is refused: it has too many boxes.');
-    const box = boxHeader(bytes.subarray(at, Math.min(at + 16, end)), at, end);
-    if (box.end > end) throw new MediaError(`the MP4 is damaged: box ${JSON.stringify(box.type)} does not fit where it lies.`);
-    yield box;
-    at = box.end;
-  }
-}
-
-/** The first box down a path of types, for example `mdia/minf/stbl`. */
-function find(bytes: Buffer, from: { start: number; end: number }, types: string, budget: { left: number }): Box | undefined {
-  let inside = from;
-  let found: Box | undefined;
-  for (const type of types.split('/')) {
-    found = undefined;
-    for (const box of boxes(bytes, inside.start, inside.end, budget))
-      if (box.type === type) {
-        found = box;
-        break;
-      }
-    if (!found) return undefined;
-    inside = found;
-  }
-  return found;
-}
-
-/** A number in a payload, or a clean error where the payload is too short. */
-function number(bytes: Buffer, box: { start: number; end: number; type: string }, offset: number, size: 1 | 2 | 4 | 8): number {
-  const at = box.start + offset;
-  if (at + size > box.end) throw new MediaError(`the MP4 is damaged: box ${JSON.stringify(box.type)} is too short.`);
-  return size === 8 ? Number(bytes.readBigUInt64BE(at)) : bytes.readUIntBE(at, size);
-}
-
-/** The top-level boxes of a file; one that runs past its end is yielded last, as a download that was cut leaves it. */
-async function* topBoxes(file: FileHandle, size: number): AsyncGenerator<Box, void> {
-  const window = Buffer.alloc(4096); // many small boxes cost few reads
-  let [from, to] = [0, 0];
-  let left = topLimit;
-  for (let at = 0; at + 8 <= size;) {
-    if (left-- <= 0) throw new MediaError('the MP4 is refused: it has too many boxes.');
-    if (at < from || at + 16 > to) {
-      from = at;
-      to = at + (await file.read(window, 0, window.length, at)).bytesRead;
-      if (to < at + 8) return; // the file has shrunk since
-    }
-    const box = boxHeader(window.subarray(at - from, Math.min(at + 16, to) - from), at, size);
-    yield box;
-    at = box.end;
-  }
-}
-
-/** Reads exactly the bytes from `at` to `end`. */
-async function readRange(file: FileHandle, at: number, end: number): Promise<Buffer> {
-  if (end - at > boxLimit)
-    throw new MediaError(`the MP4 is refused: a box of ${end - at} bytes is more than the ${boxLimit} that are read.`);
-  const bytes = Buffer.alloc(end - at);
-  let filled = 0;
-  while (filled < bytes.length) {
-    const { bytesRead } = await file.read(bytes, filled, bytes.length - filled, at + filled);
-    if (bytesRead === 0) throw new MediaError('the MP4 is damaged: it ends inside a box.');
-    filled += bytesRead;
-  }
-  return bytes;
-}
-
-/** Opens a file for reading, hands it over, closes it; whatever goes wrong becomes one sentence that names it. */
-async function reading<T>(name: string, read: (file: FileHandle, size: number) => Promise<T>): Promise<T> {
-  let file: FileHandle | undefined;
-  try {
-    await refuseShut(name);
-    file = await open(name, constants.O_RDONLY | (process.platform === 'win32' ? 0 : constants.O_NONBLOCK)); // a pipe does not block
-    const stat = await file.stat();
-    if (!stat.isFile()) throw new MediaError('it is not a file.');
-    return await read(file, stat.size);
-  } catch (error) {
-    if (error instanceof MediaError) throw new MediaError(`${name}: ${error.message}`, { cause: error });
-    throw fileError(`cannot read ${name}`, error);
-  } finally {
-    await file?.close();
-  }
-}
-
 /**
  * The JSON text that is embedded: an envelope by which we know our own comments from others', in characters that XML allows everywhere.
  * @throws {MediaError} where it exceeds 1 MiB
  */
-function requestText(request: Request): string {
+export function requestText(request: Request): string {
   const text = JSON.stringify({ protagonist: 1, request }).replace(
     /[\u007f-\u009f\ufffe\uffff]/g,
     character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
@@ -164,14 +60,19 @@ function requestText(request: Request): string {
   return text;
 }
 
-/** The request in an embedded text, or undefined where the text is another's. */
+/** The envelope; what a request is made of is for its reader to parse, setting by setting (`electron/studio/requests.ts`). */
+const envelope = z.object({ protagonist: z.literal(1), request: z.record(z.string(), z.unknown()) });
+/** How deep a request may be nested: ours are four deep, and what prints one recurses. */
+const depthLimit = 32;
+const deeper = (value: unknown, left: number): boolean =>
+  typeof value === 'object' && value !== null && (left === 0 || Object.values(value).some(each => deeper(each, left - 1)));
+
+/** The request in an embedded text, or undefined where the text is another's, or none that we would write. */
 function parseRequest(text: string): Request | undefined {
-  if (!text.includes('"protagonist"') || text.length > requestLimit) return undefined;
+  if (!text.includes('"protagonist"') || Buffer.byteLength(text) > requestLimit) return undefined;
   try {
-    const { protagonist, request } = JSON.parse(text) as { protagonist?: unknown; request?: unknown };
-    return protagonist === 1 && typeof request === 'object' && request !== null && !Array.isArray(request)
-      ? (request as Request)
-      : undefined;
+    const parsed = envelope.safeParse(JSON.parse(text));
+    return parsed.success && !deeper(parsed.data.request, depthLimit) ? parsed.data.request : undefined;
   } catch {
     return undefined;
   }
@@ -216,36 +117,43 @@ function xmpRequest(packet: string): Request | undefined {
   );
 }
 
-/** The request in moov's comment tag: the iTunes form of MP4, or QuickTime's own, which a copy to `.mov` leaves. */
-function commentRequest(moov: Buffer): Request | undefined {
-  const budget = { left: countLimit };
-  const udta = find(moov, { start: 8, end: moov.length }, 'udta', budget);
-  if (!udta) return undefined;
-  const meta = find(moov, udta, 'meta', budget);
-  if (meta) {
-    // In MP4 meta has a version word before its boxes, in QuickTime it has none.
-    const plain = meta.end - meta.start >= 8 && moov.toString('latin1', meta.start + 4, meta.start + 8) === 'hdlr';
-    const tag = find(moov, { start: meta.start + (plain ? 0 : 4), end: meta.end }, 'ilst/\u00a9cmt/data', budget);
-    const request = tag && parseRequest(moov.toString('utf8', Math.min(tag.start + 8, tag.end), tag.end));
-    if (request) return request;
-  }
-  const quickTime = find(moov, udta, '\u00a9cmt', budget);
-  if (!quickTime || quickTime.end - quickTime.start < 4) return undefined;
-  const length = moov.readUInt16BE(quickTime.start);
-  return parseRequest(moov.toString('utf8', quickTime.start + 4, Math.min(quickTime.start + 4 + length, quickTime.end)));
+/** What an export of frames writes beside them, of what is read here. */
+const framesFile = z.object({ request: z.record(z.string(), z.unknown()).optional() });
+
+/** The request beside frames, in their frames.json. */
+async function framesRequest(folder: string): Promise<Request | undefined> {
+  return reading(path.join(folder, 'frames.json'), async (file, size) => {
+    if (size > 2 * requestLimit) throw new MediaError(`it has ${size} bytes, more than are read.`);
+    let found: z.infer<typeof framesFile>;
+    try {
+      found = framesFile.parse(JSON.parse((await readRange(file, 0, size)).toString('utf8')));
+    } catch (error) {
+      if (error instanceof MediaError) throw error;
+      throw new MediaError('it is not what an export of frames writes.', { cause: error });
+    }
+    return found.request && !deeper(found.request, depthLimit) ? found.request : undefined;
+  });
 }
 
 /**
- * The request that a clip carries, from its comment tag, else from its XMP box; undefined where it carries none of ours.
- * The file may be anyone's: sizes, counts and depth are bounded, nothing in it is trusted, and what it says is to be parsed before use.
- * @throws {MediaError} where the file cannot be read or is no MP4
+ * The request that a clip carries, from its comment tag, else (MP4, QuickTime) from its XMP box; undefined where it carries none of ours, as a GIF,
+ * a WebP or a PNG does. The file may be anyone's, whatever its name says: sizes, counts and depth are bounded, nothing in it is trusted, and what it
+ * says is to be parsed before use. MP4, QuickTime, Matroska, WebM and a folder of exported frames are read.
+ * @throws {MediaError} where the file cannot be read or is none of these
  */
 export async function readRequest(name: string): Promise<Request | undefined> {
+  if ((await stat(name).catch(() => undefined))?.isDirectory()) {
+    if (existsSync(path.join(name, 'frames.json'))) return framesRequest(name);
+    throw new MediaError(`${name}: it is a folder, and not one of exported frames: name a video.`);
+  }
   return reading(name, async (file, size) => {
+    const head = await readRange(file, 0, Math.min(size, 16));
+    if (/^(GIF8[79]a|\x89PNG\r\n\x1a\n|RIFF[^]{4}WEBP)/.test(head.toString('latin1'))) return undefined;
+    if (isMatroska(head)) return parseRequest((await readMatroskaTags(file, size, addTag)).get('comment') ?? '');
     let damage: MediaError | undefined;
     let known = false;
     let inXmp: Request | undefined;
-    const guarded = async (read: () => Promise<Request | undefined>): Promise<Request | undefined> => {
+    const guarded = async <T>(read: () => Promise<T>): Promise<T | undefined> => {
       try {
         return await read();
       } catch (error) {
@@ -261,14 +169,11 @@ export async function readRequest(name: string): Promise<Request | undefined> {
         known ||= top.type === 'ftyp' || top.type === 'moov';
         if (top.end > size) break;
         if (top.type === 'moov') {
-          const request = await guarded(async () => commentRequest(await readRange(file, top.start - 8, top.end)));
+          const tags = new Map<string, string>();
+          await guarded(async () => movieTags(await readBox(file, top), top.start - top.at, tags));
+          const request = parseRequest(tags.get('comment') ?? '');
           if (request) return request;
-        } else if (top.type === 'uuid' && inXmp === undefined && top.end - top.start > 16) {
-          inXmp = await guarded(async () => {
-            const id = await readRange(file, top.start, top.start + 16);
-            return id.equals(xmpUuid) ? xmpRequest((await readRange(file, top.start + 16, top.end)).toString('utf8')) : undefined;
-          });
-        }
+        } else if (top.type === 'uuid' && inXmp === undefined) inXmp = await guarded(() => requestInBox(file, top));
       }
     } catch (error) {
       if (!(error instanceof MediaError) || !known) throw error;
@@ -280,9 +185,15 @@ export async function readRequest(name: string): Promise<Request | undefined> {
   });
 }
 
+/** The request in an XMP box, undefined for another uuid box. */
+async function requestInBox(file: FileHandle, box: Box): Promise<Request | undefined> {
+  if (box.end - box.start <= 16 || !(await readRange(file, box.start, box.start + 16)).equals(xmpUuid)) return undefined;
+  return xmpRequest((await readRange(file, box.start + 16, box.end)).toString('utf8'));
+}
+
 /** What moov says about the first video track. */
 function clipOf(moov: Buffer, fastStart: boolean): Clip {
-  const budget = { left: countLimit };
+  const budget = boxBudget();
   const all = { start: 8, end: moov.length };
   const mvhd = find(moov, all, 'mvhd', budget);
   if (!mvhd) throw new MediaError('the MP4 is damaged: it has no mvhd box.');
@@ -342,56 +253,295 @@ export async function readClip(name: string): Promise<Clip> {
 }
 
 /**
- * What `inspect` says of a clip: its size, length and codec, and the request in it, where there is one of ours.
- * @throws {MediaError} where it is no whole MP4 video
+ * What `inspect` says of a video, whatever made it: what it is, the request in it, where there is one of ours, and its other tags.
+ * @param name a file, or a folder of frames
+ * @throws {MediaError} where it is no whole video of a kind that is read
  */
 export async function describeClip(name: string): Promise<Readonly<Record<string, unknown>>> {
-  const clip = await readClip(name);
+  const { tags, ...film } = await probe(name);
   const request = await readRequest(name);
-  const fps = clip.seconds > 0 ? Math.round((clip.frames / clip.seconds) * 1000) / 1000 : 0;
-  return { kind: 'clip', ...clip, fps, ...(request && { request }) };
+  const [n, d] = film.rate;
+  const others = Object.entries(tags).filter(([tag]) => !request || tag !== 'comment');
+  return {
+    ...{ kind: 'clip', ...film },
+    ...(n > 0 && { fps: Math.round((n / d) * 1000) / 1000 }),
+    ...(others.length > 0 && { tags: Object.fromEntries(others) }),
+    ...(request && { request }),
+  };
+}
+
+/** Pieces in which a file is copied: bytes. */
+const copyPiece = 1 << 20;
+
+async function copyRange(from: FileHandle, to: FileHandle, at: number, end: number): Promise<void> {
+  for (; at < end; at += copyPiece) await to.appendFile(await readRange(from, at, Math.min(at + copyPiece, end)));
 }
 
 /**
- * Copies what ffmpeg wrote into a file that is open and empty: ftyp, moov with the comment tag, the frames, the XMP box. Chunk offsets move with the frames.
- * @throws {MediaError} where ffmpeg's file is not whole; the caller's `to` is then to be removed
+ * Copies a finished MP4 or QuickTime file into one that is open and empty, with a request in it: ftyp, moov with the comment tag, the rest as it
+ * lay, the XMP box at the end. Chunk offsets move with the frames. An earlier request, other tags and padding are left out.
+ * @throws {MediaError} where the file is not whole, or is fragmented; the caller's `to` is then to be removed
  */
 export async function embedRequest(from: string, to: FileHandle, request: Request): Promise<void> {
   const text = requestText(request);
   const [comment, xmp] = [commentBox(text), xmpBox(text)];
   await reading(from, async (file, size) => {
     let [ftyp, moov, mdat]: (Box | undefined)[] = [];
+    const kept: Box[] = []; // all but these two, in the order they lie
     for await (const top of topBoxes(file, size)) {
       if (top.end > size) throw new MediaError(`the MP4 is cut off inside its ${JSON.stringify(top.type)} box.`);
+      if (top.type === 'moof') throw new MediaError('the MP4 is fragmented: make a plain one of it with `ffmpeg -i FILE -c copy`.');
       if (top.type === 'ftyp') ftyp = top;
-      if (top.type === 'moov') moov = top;
+      else if (top.type === 'moov') moov = top;
+      else if (!['free', 'skip', 'wide', 'meta'].includes(top.type) && !(top.type === 'uuid' && (await requestInBox(file, top))))
+        kept.push(top);
       if (top.type === 'mdat') mdat = top;
     }
-    if (!ftyp || !moov || !mdat) throw new MediaError('ffmpeg left no whole MP4.');
-    const bytes = await readRange(file, moov.at, moov.end);
-    const budget = { left: countLimit };
-    const children = [...boxes(bytes, moov.start - moov.at, bytes.length, budget)].filter(child => child.type !== 'udta');
+    if (!ftyp || !moov || !mdat) throw new MediaError('it is no whole MP4 video.');
+    const bytes = await readBox(file, moov);
+    const budget = boxBudget();
+    const children = [...boxes(bytes, moov.start - moov.at, bytes.length, budget)].filter(
+      child => child.type !== 'udta' && child.type !== 'meta',
+    );
     const start = await readRange(file, ftyp.at, ftyp.end);
-    const length = 8 + children.reduce((sum, child) => sum + child.end - child.at, 0) + comment.length;
-    const shift = start.length + length - mdat.at;
+    let at = start.length + 8 + children.reduce((sum, child) => sum + child.end - child.at, 0) + comment.length;
+    const moved = kept.map(({ at: was, end }) => ({ was, end, shift: (at += end - was) - end }));
     for (const trak of children.filter(child => child.type === 'trak')) {
       const stbl = find(bytes, trak, 'mdia/minf/stbl', budget);
       for (const table of stbl ? boxes(bytes, stbl.start, stbl.end, budget) : []) {
+        if (table.type === 'saio') throw new MediaError('the MP4 is encrypted: it is not changed.');
         if (table.type !== 'stco' && table.type !== 'co64') continue;
         const wide = table.type === 'co64' ? 8 : 4;
         const count = number(bytes, table, 4, 4);
+        let inside = moved[0]!;
         for (let i = 0; i < count; i++) {
-          const offset = number(bytes, table, 8 + i * wide, wide) + shift;
-          const at = table.start + 8 + i * wide;
-          if (wide === 8) bytes.writeBigUInt64BE(BigInt(offset), at);
-          else if (offset < 2 ** 32) bytes.writeUInt32BE(offset, at);
+          const was = number(bytes, table, 8 + i * wide, wide);
+          if (was < inside.was || was >= inside.end) {
+            const found = moved.find(box => was >= box.was && was < box.end);
+            if (!found) throw new MediaError(`the MP4 is damaged: frames are said to lie at byte ${was}.`);
+            inside = found;
+          }
+          const offset = was + inside.shift;
+          const place = table.start + 8 + i * wide;
+          if (wide === 8) bytes.writeBigUInt64BE(BigInt(offset), place);
+          else if (offset < 2 ** 32) bytes.writeUInt32BE(offset, place);
           else throw new MediaError('the clip is longer than 4 GB.');
         }
       }
     }
     await to.appendFile(start);
     await to.appendFile(box('moov', ...children.map(child => bytes.subarray(child.at, child.end)), comment));
-    for (let at = mdat.at; at < mdat.end; at += 1 << 20) await to.appendFile(await readRange(file, at, Math.min(at + (1 << 20), mdat.end)));
+    for (const { at, start, end } of kept) {
+      // a box may say that it reaches up to the file's end; it now must not
+      const header = await readRange(file, at, start);
+      if (header.readUInt32BE(0) === 0) {
+        if (end - at >= 2 ** 32) throw new MediaError('the clip is longer than 4 GB.');
+        header.writeUInt32BE(end - at, 0);
+      }
+      await to.appendFile(header);
+      await copyRange(file, to, start, end);
+    }
     await to.appendFile(xmp);
   });
+}
+
+/** Fills a new file beside `out`, lets it be looked at, makes it last, and only then puts it in the place of `out`; a failure leaves nothing. */
+async function replacing(out: string, fill: (to: FileHandle) => Promise<void>, check: (part: string) => Promise<void>): Promise<void> {
+  const folder = path.dirname(path.resolve(out));
+  const part = path.join(folder, `.${randomBytes(12).toString('hex')}.part`);
+  try {
+    const to = await open(part, 'wx');
+    try {
+      await fill(to);
+      await to.sync();
+    } finally {
+      await to.close();
+    }
+    await check(part);
+    await rename(part, out);
+    await syncFolder(folder);
+  } catch (error) {
+    await unlink(part).catch(() => undefined); // the disk may be gone: the first error says so
+    throw fileError(`cannot write ${out}`, error);
+  }
+}
+
+/**
+ * Puts a request into a finished MP4 or QuickTime file, twice: the comment tag, and the XMP box at the end. The file is replaced when the new one
+ * is whole, on the disk, and says the same; frames are copied, not encoded.
+ * @throws {MediaError} where it is no whole MP4 video, is fragmented or encrypted, or the request is larger than 1 MiB; the file is then as it was
+ */
+export async function writeRequest(file: string, request: Request): Promise<void> {
+  await replacing(
+    file,
+    to => embedRequest(file, to, request),
+    async part => {
+      const [was, is] = [await probe(file), await probe(part)];
+      if (was.frames !== is.frames || !(await readRequest(part))) throw new MediaError('it did not become whole: try again.');
+    },
+  );
+}
+
+/** A stretch of a file that is left out, or has zeros in its place, `bytes` before them. */
+interface Edit {
+  readonly at: number;
+  readonly end: number;
+  readonly bytes: Buffer;
+  readonly drop?: boolean;
+}
+
+const none = Buffer.alloc(0);
+
+/** What each box may hold in a clip that says nothing of how it was made; a box that is not listed becomes `free`. A list of its own means: looked into. */
+// prettier-ignore
+const plain: Readonly<Record<string, readonly string[]>> = {
+  '': ['ftyp', 'styp', 'pdin', 'moov', 'moof', 'mdat', 'sidx', 'ssix', 'mfra', 'prft'],
+  moov: ['mvhd', 'trak', 'mvex'],
+  mvex: ['mehd', 'trex'],
+  trak: ['tkhd', 'edts', 'tref', 'tapt', 'mdia'],
+  edts: ['elst'],
+  mdia: ['mdhd', 'hdlr', 'elng', 'minf'],
+  minf: ['vmhd', 'smhd', 'hmhd', 'nmhd', 'gmhd', 'hdlr', 'dinf', 'stbl'],
+  dinf: ['dref'],
+  stbl: ['stsd', 'stts', 'ctts', 'cslg', 'stsc', 'stsz', 'stz2', 'stco', 'co64', 'stss', 'stsh', 'stdp', 'sdtp', 'sbgp', 'sgpd', 'subs', 'saiz', 'saio', 'padb'],
+  moof: ['mfhd', 'traf'],
+  traf: ['tfhd', 'tfdt', 'trun', 'sdtp', 'sbgp', 'sgpd', 'subs', 'saiz', 'saio'],
+};
+
+/** The header of a `free` box in the place of another, as wide as that was, so that nothing moves. */
+function freed(bytes: Buffer, { at, start }: { at: number; start: number }): Buffer {
+  const header = Buffer.from(bytes.subarray(at, start));
+  header.write('free', 4, 'latin1');
+  return header;
+}
+
+/** What is to be emptied inside moov or a moof. */
+function* movieEdits(bytes: Buffer, parent: Box, base: number, budget: { left: number }): Generator<Edit, void> {
+  const edit = (at: number, end: number, put: Buffer = none): Edit => ({ at: base + at, end: base + end, bytes: put });
+  for (const child of boxes(bytes, parent.start, parent.end, budget)) {
+    const { type, start, end } = child;
+    if (!plain[parent.type]!.includes(type)) yield edit(child.at, end, freed(bytes, child));
+    else if (type === 'hdlr') {
+      const kind = bytes.toString('latin1', start + 8, Math.min(start + 12, end));
+      if (parent.type === 'mdia' && !['vide', 'soun', 'tmcd'].includes(kind))
+        throw new MediaError(
+          `it has a track of another kind (${JSON.stringify(kind)}), which may say anything: export it anew without settings.`,
+        );
+      if (end > start + 24) yield edit(start + 24, end); // a name
+    } else if (type === 'mvhd' || type === 'tkhd' || type === 'mdhd') {
+      if (end > start + 4) yield edit(start + 4, Math.min(start + 4 + (bytes[start] === 1 ? 16 : 8), end)); // when it was made
+    } else if (type === 'dref') {
+      for (const entry of boxes(bytes, Math.min(start + 8, end), end, budget))
+        if (entry.end > entry.start + 4) yield edit(entry.start + 4, entry.end);
+    } else if (Object.hasOwn(plain, type)) yield* movieEdits(bytes, child, base, budget);
+  }
+}
+
+async function mp4Edits(file: FileHandle, size: number): Promise<Edit[]> {
+  const edits: Edit[] = [];
+  let left = 128 << 20;
+  for await (const top of topBoxes(file, size)) {
+    if (top.end > size) throw new MediaError(`the MP4 is cut off inside its ${JSON.stringify(top.type)} box.`);
+    if (!plain['']!.includes(top.type)) {
+      const bytes = freed(await readRange(file, top.at, top.start), { at: 0, start: top.start - top.at });
+      edits.push({ at: top.at, end: top.end, bytes });
+    } else if (top.type === 'moov' || top.type === 'moof') {
+      left -= top.end - top.at;
+      if (left < 0) throw new MediaError('the MP4 is refused: its fragments are too large.');
+      const bytes = await readBox(file, top);
+      edits.push(...movieEdits(bytes, { ...top, at: 0, start: top.start - top.at, end: bytes.length }, top.at, boxBudget()));
+    }
+  }
+  return edits;
+}
+
+async function matroskaEdits(file: FileHandle, size: number): Promise<Edit[]> {
+  const notes = await matroskaNotes(file, size);
+  return notes.map(({ at, end }) => ({ at, end, bytes: voidElement(end - at) }));
+}
+
+async function gifEdits(file: FileHandle, size: number): Promise<Edit[]> {
+  const edits: Edit[] = [];
+  let last = 0;
+  for await (const { kind, at, end, head } of gifParts(file, size)) {
+    const loops = kind === 'extension' && ['NETSCAPE2.0', 'ANIMEXTS1.0'].includes(head.toString('latin1', 3, 14)) && end - at === 19;
+    if (kind === 'comment' || (kind === 'extension' && !loops)) edits.push({ at, end, bytes: none, drop: true });
+    last = end;
+  }
+  return [...edits, { at: last, end: size, bytes: none, drop: true }];
+}
+
+async function webpEdits(file: FileHandle, size: number): Promise<Edit[]> {
+  const edits: Edit[] = [];
+  let [last, dropped] = [12, 0];
+  let extended: { at: number; flags: number } | undefined;
+  for await (const { kind, at, end, head } of webpParts(file, size)) {
+    if (kind === 'VP8X') extended = { at: at + 8, flags: head[8] ?? 0 };
+    if (!['VP8X', 'VP8 ', 'VP8L', 'ALPH', 'ANIM', 'ANMF', 'ICCP'].includes(kind)) {
+      edits.push({ at, end, bytes: none, drop: true });
+      dropped += end - at;
+    }
+    last = end;
+  }
+  const riff = Buffer.alloc(4);
+  riff.writeUInt32LE(last - 8 - dropped);
+  // two of the flags say that there are Exif and XMP chunks
+  if (extended) edits.push({ at: extended.at, end: extended.at + 1, bytes: Buffer.from([extended.flags & ~0x0c]) });
+  return [{ at: 4, end: 8, bytes: riff }, ...edits, { at: last, end: size, bytes: none, drop: true }];
+}
+
+async function pngEdits(file: FileHandle, size: number): Promise<Edit[]> {
+  // prettier-ignore
+  const kept = ['IHDR', 'PLTE', 'IDAT', 'IEND', 'tRNS', 'gAMA', 'cHRM', 'sRGB', 'iCCP', 'sBIT', 'pHYs', 'bKGD', 'hIST', 'sPLT', 'acTL', 'fcTL', 'fdAT', 'cICP', 'mDCV', 'cLLI'];
+  const edits: Edit[] = [];
+  let last = 8;
+  for await (const { kind, at, end } of pngParts(file, size)) {
+    if (!kept.includes(kind)) edits.push({ at, end, bytes: none, drop: true });
+    last = end;
+  }
+  return [...edits, { at: last, end: size, bytes: none, drop: true }];
+}
+
+const editsOf = {
+  mp4: mp4Edits,
+  mov: mp4Edits,
+  matroska: matroskaEdits,
+  webm: matroskaEdits,
+  gif: gifEdits,
+  webp: webpEdits,
+  png: pngEdits,
+};
+
+/**
+ * Copies a video without anything that says how it was made: 'share without settings'. Only what is needed to play it is kept, by a list: tags, XMP
+ * and other uuid boxes, names of tracks, padding (which may hold what was there before), attachments, chapters, comments and Exif all go; in
+ * MP4, QuickTime and Matroska zeros lie in their place and nothing moves. The pictures and the sound stay as they are, bit for bit.
+ * @param file any of the formats that `probe` knows
+ * @param out where to; the file itself by default. An earlier file of that name is replaced when the new one is whole.
+ * @throws {MediaError} where the file is damaged, or holds a track of text or data, which nobody can know the meaning of
+ */
+export async function forget(file: string, out = file): Promise<void> {
+  const was = await probe(file);
+  await replacing(
+    out,
+    to =>
+      reading(file, async (from, size) => {
+        const edits = (await editsOf[was.container](from, size)).filter(edit => edit.end > edit.at).sort((a, b) => a.at - b.at);
+        let at = 0;
+        for (const { at: start, end, bytes, drop } of edits) {
+          if (start < at) throw new MediaError('the file is damaged: its parts overlap.');
+          await copyRange(from, to, at, start);
+          await to.appendFile(bytes);
+          for (let left = drop ? 0 : end - start - bytes.length; left > 0; left -= copyPiece)
+            await to.appendFile(Buffer.alloc(Math.min(left, copyPiece)));
+          at = end;
+        }
+        await copyRange(from, to, at, size);
+      }),
+    async part => {
+      const is = await probe(part);
+      const same = (['container', 'codec', 'width', 'height', 'frames', 'seconds'] as const).every(key => was[key] === is[key]);
+      if (!same || Object.keys(is.tags).length > 0) throw new MediaError('it did not become whole: export it anew without settings.');
+    },
+  );
 }
