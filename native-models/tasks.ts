@@ -77,6 +77,27 @@ export type GenerateOrder = z.infer<typeof generateOrder>;
 export const verifyOrder = z.strictObject({ task: z.literal('verify'), path: z.string().min(1) });
 export type VerifyOrder = z.infer<typeof verifyOrder>;
 
+/** Latents that a clip was made of, to be decoded once more and written without loss: RGB of 8 bits in FFV1, in a Matroska file that must not be there yet. Paths are absolute. */
+export const decodeOrder = z.strictObject({
+  task: z.literal('decode'),
+  /** The one that they were made with: the latents do not say. */
+  checkpoint: z.string().min(1),
+  /** As `keepLatents` of the order that made them. */
+  latents: z.string().min(1),
+  ...generateOrder.pick({
+    numFrames: true,
+    width: true,
+    height: true,
+    fps: true,
+    device: true,
+    precision: true,
+    vaeTiling: true,
+    threads: true,
+    out: true,
+  }).shape,
+});
+export type DecodeOrder = z.infer<typeof decodeOrder>;
+
 /** A file as it was when it was read. `path` is relative to the folder that was given (or that holds the file that was given), absolute where it lies elsewhere (links): `resolve(folder, path)` is right for both. */
 const seenFile = z.object({ path: z.string(), bytes: z.number(), mtimeMs: z.number() });
 
@@ -187,25 +208,29 @@ export const engineEvent = z.discriminatedUnion('type', [
     peakMemory: z.object({ ram: z.number(), device: z.number().optional() }),
   }),
   z.object({ type: z.literal('verified'), found: verified }),
+  /** The film is at `out`, whole and on the disk. */
+  z.object({ type: z.literal('decoded'), out: z.string(), bytes: z.number(), seconds: z.number() }),
   z.object({ type: z.literal('failed'), code: z.enum(errorCodes), text: z.string() }),
 ]);
 export type EngineEvent = z.infer<typeof engineEvent>;
 export type Done = Extract<EngineEvent, { type: 'done' }>;
 /** What an engine tells while it works; answers and failures come as the end of the call. */
-export type Told = Exclude<EngineEvent, { type: 'done' | 'verified' | 'failed' }>;
+export type Decoded = Extract<EngineEvent, { type: 'decoded' }>;
+export type Told = Exclude<EngineEvent, { type: 'done' | 'verified' | 'decoded' | 'failed' }>;
 
 /** An engine, wherever it runs: one order at a time, further ones wait for their turn. Events come in order and end before the call does.
  * Calls are rejected with a TaskError: what the engine said, `canceled` after an abort or `close()`, `engineDied` if its process ended without a word. */
 export interface Engine {
   run(order: GenerateOrder, on: (event: Told) => void, signal: AbortSignal): Promise<Done>;
   verify(order: VerifyOrder, on: (event: Told) => void, signal: AbortSignal): Promise<Verified>;
+  decode(order: DecodeOrder, on: (event: Told) => void, signal: AbortSignal): Promise<Decoded>;
   /** Cancels every order and gives back what the engine holds, memory and device; resolves when its processes have gone. Not the last word: a later order starts it again. */
   close(): Promise<void>;
 }
 
 /** What crosses from the owner of an engine process to it. */
 export const engineRequest = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('start'), order: z.discriminatedUnion('task', [generateOrder, verifyOrder]) }),
+  z.object({ type: z.literal('start'), order: z.discriminatedUnion('task', [generateOrder, verifyOrder, decodeOrder]) }),
   z.object({ type: z.literal('cancel') }),
 ]);
 export type EngineRequest = z.infer<typeof engineRequest>;

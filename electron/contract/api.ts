@@ -1,16 +1,22 @@
 /** @file The studio's API: every method a window, a browser or a command can call. */
 import { z } from 'zod';
-import { adapterId, checkpointId, clipId, jobId, photoId, subjectId } from './ids.ts';
+import { catalogueId } from './catalogue.ts';
+import { adapterId, checkpointId, clipId, exportId, jobId, photoId, subjectId } from './ids.ts';
 import {
   adapter,
   backup,
   checkpoint,
   clip,
   crop,
+  download,
+  exported,
+  exportOrder,
+  exportPlan,
   forecast,
   handle,
   job,
   jobStatuses,
+  network,
   photoViews,
   settingFields,
   settings,
@@ -82,7 +88,7 @@ export const clipSearch = z.object({
 });
 export type ClipSearch = z.infer<typeof clipSearch>;
 
-export const mediaKinds = ['photo', 'photoThumbnail', 'mask', 'video', 'poster', 'sprite', 'subjectThumbnail'] as const;
+export const mediaKinds = ['photo', 'photoThumbnail', 'mask', 'video', 'poster', 'sprite', 'subjectThumbnail', 'export'] as const;
 
 export const api = {
   host: {
@@ -163,6 +169,54 @@ export const api = {
       z.object({ subjects: z.number(), photos: z.number(), bytes: z.number() }),
     ),
   },
+  photos: {
+    /** Finds the subject's mask: by itself, in a rectangle, from strokes, or on from an earlier mask. Nothing is saved: `subjects.editPhoto` does that. Coordinates are pixels of the stored photo. */
+    cutOut: method(
+      z.object({
+        id: photoId,
+        /** Something around the whole subject. */
+        rectangle: z.strictObject({ x: z.number(), y: z.number(), width: z.number().positive(), height: z.number().positive() }).optional(),
+        /** All that was drawn so far. */
+        strokes: z
+          .array(
+            z.strictObject({
+              subject: z.boolean(),
+              radius: z.number().positive().max(10_000),
+              points: z
+                .array(z.tuple([z.number(), z.number()]))
+                .min(1)
+                .max(100_000),
+            }),
+          )
+          .max(2000)
+          .default([]),
+        /** The mask to go on from. */
+        previous: z.strictObject({ base64: z.base64('the mask is not base64').max(350_000_000) }).optional(),
+      }),
+      z.object({
+        /** An 8-bit grey PNG of the photo's size. */
+        mask: z.object({ base64: z.string() }),
+        /** 0 to 1. */
+        confidence: z.number(),
+        /** Below it a person should look before it is used. */
+        doubtful: z.boolean(),
+      }),
+    ),
+    /** What is wrong with a subject's photos, in plain words; it advises and forbids nothing. */
+    check: method(
+      z.object({ id: subjectId }),
+      z.object({
+        findings: z.array(
+          z.object({
+            /** Null: of all of them together. */
+            photoId: photoId.nullable(),
+            problem: z.enum(['tooSmall', 'cutOff', 'blurred', 'nothingStandsOut', 'nearDuplicate', 'viewsMissing', 'unreadable']),
+            sentence: z.string(),
+          }),
+        ),
+      }),
+    ),
+  },
   clips: {
     list: method(clipSearch, z.object({ clips: z.array(clip), next: z.string().nullable() })),
     show: method(z.object({ id: clipId }), clip),
@@ -188,6 +242,58 @@ export const api = {
     find: method(z.object({ id: clipId, path }), clip),
     /** Writes a copy of the file; never over another file. */
     save: method(z.object({ id: clipId, path }), z.object({ bytes: z.number() })),
+  },
+  exports: {
+    presets: method(
+      none,
+      z.object({
+        presets: z.array(
+          z.object({
+            id: z.string(),
+            name: z.string(),
+            says: z.string(),
+            /** Null: a folder of pictures. */
+            extension: z.string().nullable(),
+            /** A preset that belongs with it: both are offered as one. */
+            partner: z.string().nullable(),
+            /** Smaller clips are scaled up by whole factors. */
+            smallest: z.object({ width: z.number(), height: z.number(), why: z.string() }),
+            /** The shape that the picture gets, width to height; null: its own. */
+            aspect: z.tuple([z.number(), z.number()]).nullable(),
+            /** Why it cannot be made here. */
+            unavailable: z.string().nullable(),
+          }),
+        ),
+        /** Which ffmpeg makes them. */
+        ffmpeg: z.string(),
+      }),
+    ),
+    /** What it would be, without making it. */
+    describe: method(exportOrder, exportPlan),
+    /** The command that makes it, to be copied into a terminal; on hosts that can tell paths (`can.paths`). */
+    command: method(exportOrder, z.object({ command: z.string() })),
+    /** Begins one; `export` events tell how far it is. Without `path` the file lies in the library. */
+    start: method(
+      exportOrder.extend({
+        name: itemName.optional(),
+        /** The file to make, or the folder where the preset makes one. */
+        path: path.optional(),
+        /** Whether a file of that name may be replaced. */
+        replace: z.boolean().default(false),
+        /** It becomes a clip of the library, which remembers what it was made from. */
+        asClip: z.boolean().default(false),
+      }),
+      exported,
+    ),
+    list: method(
+      z.object({ ...page, clip: clipId.nullable().default(null), after: exportId.nullable().default(null) }),
+      z.object({ exports: z.array(exported), next: exportId.nullable() }),
+    ),
+    show: method(z.object({ id: exportId }), exported),
+    /** Leaves nothing behind. */
+    cancel: method(z.object({ id: exportId }), exported),
+    /** Takes it off the list, and its file where that is the library's own. */
+    remove: method(z.object({ id: exportId }), nothing),
   },
   jobs: {
     /** How long, how much memory, how much disk; without queueing anything. */
@@ -253,8 +359,23 @@ export const api = {
         name: itemName.optional(),
         scale: z.number().min(-100).max(100).default(1),
         subjects: z.array(subjectId).max(100).default([]),
+        /** The library keeps its own copy. */
+        copy: z.boolean().default(false),
       }),
       adapter,
+    ),
+    /** What is in it, read anew. */
+    inspect: method(
+      z.object({ id: adapterId }),
+      z.object({
+        ranks: z.array(z.number()),
+        alphas: z.array(z.number()),
+        modules: z.number(),
+        /** What it was trained on, where it says so. */
+        transformerClass: z.string().nullable(),
+        bytes: z.number(),
+        notices: z.array(z.string()),
+      }),
     ),
     edit: method(
       z.object({
@@ -267,6 +388,17 @@ export const api = {
     ),
     remove: method(z.object({ id: adapterId }), nothing),
     find: method(z.object({ id: adapterId, path }), adapter),
+  },
+  downloads: {
+    /** The known checkpoints with their licences and what they need, and every host that may be contacted. */
+    list: method(none, z.object({ downloads: z.array(download), network })),
+    /** Begins one, or goes on with it.
+     * `accepted`: the name of the licence, once it has been shown and accepted. */
+    start: method(z.object({ id: catalogueId, accepted: z.string().max(200).nullable().default(null) }), download),
+    /** Ends every connection and keeps what has come. */
+    pause: method(z.object({ id: catalogueId }), download),
+    /** Gives up, and removes what has come. */
+    cancel: method(z.object({ id: catalogueId }), download),
   },
   requests: {
     /** What made this file. `missing` names each thing of it that this library does not have; `request` has the rest. */
@@ -309,7 +441,7 @@ export const api = {
     /** A piece of a file by id. */
     read: method(
       z.object({
-        id: z.union([subjectId, photoId, clipId]),
+        id: z.union([subjectId, photoId, clipId, exportId]),
         kind: z.enum(mediaKinds),
         offset: z.number().int().nonnegative().default(0),
         length: z
@@ -321,7 +453,7 @@ export const api = {
       }),
       z.object({ base64: z.string(), bytes: z.number(), type: z.string() }),
     ),
-    /** Where a file lies, on hosts that can tell (`can.paths`): the one answer with a path in it. */
-    locate: method(z.object({ id: z.union([photoId, clipId]) }), z.object({ path: z.string() })),
+    /** Where a file lies, on hosts that can tell (`can.paths`): with `exports.command` the one answer with a path in it. */
+    locate: method(z.object({ id: z.union([photoId, clipId, exportId]) }), z.object({ path: z.string() })),
   },
 } as const;

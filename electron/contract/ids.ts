@@ -12,13 +12,15 @@ export const clipId = id('c', 'clip');
 export const jobId = id('j', 'job');
 export const checkpointId = id('k', 'checkpoint');
 export const adapterId = id('a', 'adapter');
+export const exportId = id('e', 'export');
 export type SubjectId = z.infer<typeof subjectId>;
 export type PhotoId = z.infer<typeof photoId>;
 export type ClipId = z.infer<typeof clipId>;
 export type JobId = z.infer<typeof jobId>;
 export type CheckpointId = z.infer<typeof checkpointId>;
 export type AdapterId = z.infer<typeof adapterId>;
-export type AnyId = SubjectId | PhotoId | ClipId | JobId | CheckpointId | AdapterId;
+export type ExportId = z.infer<typeof exportId>;
+export type AnyId = SubjectId | PhotoId | ClipId | JobId | CheckpointId | AdapterId | ExportId;
 
 /** The row's number. */
 export const rowOf = (id: AnyId): number => Number(id.slice(1));

@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { phases } from '../../native-models/tasks.ts';
 import { failure } from './errors.ts';
 import { resolvedRequest, request } from './requests.ts';
-import { adapterId, checkpointId, clipId, jobId, photoId, subjectId } from './ids.ts';
+import { catalogueId, contact, licence, memoryNeed } from './catalogue.ts';
+import { adapterId, checkpointId, clipId, exportId, jobId, photoId, subjectId } from './ids.ts';
 
 const version = z.literal(1).default(1);
 /** For display alone: order comes from ids, which grow. */
@@ -218,6 +219,109 @@ export const adapter = z.object({
 });
 export type Adapter = z.infer<typeof adapter>;
 
+/** A rate or a ratio: numerator and denominator. */
+export const fraction = z.tuple([z.number().int().min(1).max(1_000_000), z.number().int().min(1).max(1_000_000)]);
+/** What of a clip is exported, and how; what is left out is as the clip has it. */
+export const exportOptions = z.strictObject({
+  /** Both sides are multiplied by it. */
+  scale: z.number().min(0.1, 'the scale is below 0.1').max(8, 'the scale is above 8').optional(),
+  /** Frames a second: frames are repeated or left out, never made up. */
+  rate: fraction.optional(),
+  /** Frames of the clip: the first that is shown, and the first that is not any more. */
+  trim: z.strictObject({ from: count, to: count }).optional(),
+  /** Forwards, then backwards. */
+  boomerang: z.boolean().optional(),
+  /** How many times it is played. */
+  loop: z.number().int().min(1).max(100).optional(),
+  /** How a picture gets a shape that is not its own. */
+  fit: z.enum(['crop', 'pad']).optional(),
+  /** A picture of this frame of the export, beside it. */
+  poster: count.optional(),
+  /** Without prompt, names, seed or settings. */
+  forget: z.boolean().optional(),
+});
+export type ExportOptions = z.infer<typeof exportOptions>;
+/** What is exported: one clip, or several joined in this order. */
+export const exportOrder = z.object({
+  clips: z.array(clipId).min(1, 'name a clip').max(100, 'at most 100 clips can be joined'),
+  preset: z.string().max(40),
+  options: exportOptions.prefault({}),
+  /** How clips follow each other; a crossfade takes so many seconds. */
+  joint: z
+    .union([z.literal('cut'), z.strictObject({ crossfade: z.number().positive().max(60, 'a crossfade is longer than 60 s') })])
+    .default('cut'),
+});
+export type ExportOrder = z.infer<typeof exportOrder>;
+/** What an export will be. */
+export const exportPlan = z.object({
+  width: count,
+  height: count,
+  rate: fraction,
+  numFrames: count,
+  seconds: z.number(),
+  /** The picture before it is cropped or padded, and where the export lies in it: below zero there is a border. */
+  scaled: z.object({ width: count, height: count }),
+  offset: z.object({ x: z.number(), y: z.number() }),
+  /** The file's, without the dot; null: a folder of pictures. */
+  extension: z.string().nullable(),
+  /** The kept latents are decoded again, or it is made from the compressed clip. */
+  source: z.enum(['latents', 'clip']),
+  /** What a person should know, a sentence each. */
+  notes: z.array(z.string()),
+});
+export type ExportPlan = z.infer<typeof exportPlan>;
+export const exportStatuses = ['waiting', 'running', 'completed', 'failed', 'canceled'] as const;
+/** A clip on its way out of the library, or one that has left it. */
+export const exported = z.object({
+  version,
+  id: exportId,
+  status: z.enum(exportStatuses),
+  order: exportOrder,
+  /** For people, also of the file. */
+  name: z.string(),
+  /** The file is the library's own (`media.read` has it); else it lies where its maker said. */
+  inLibrary: z.boolean(),
+  /** What it became in the library, where it was asked to be a clip of its own. */
+  clipId: clipId.nullable(),
+  /** Null before it has begun. */
+  plan: exportPlan.nullable(),
+  /** Of all of it, 0 to 1; null unless it runs. */
+  progress: z.number().nullable(),
+  bytes: count,
+  failure: failure.nullable(),
+  createdAt: time,
+  endedAt: time.nullable(),
+  /** Its file is not where it was made. */
+  missing: z.boolean(),
+});
+export type Exported = z.infer<typeof exported>;
+
+/** A checkpoint that this program knows by name, and how far it is from being here. */
+export const download = z.object({
+  id: catalogueId,
+  name: z.string(),
+  for: z.string(),
+  licence,
+  memory: memoryNeed,
+  /** Of all that it needs; `exact`: nothing of it is rounded. 0 where it comes with the program. */
+  bytes: count,
+  exact: z.boolean(),
+  /** `here`: it can be used. `begun`: some of it is there, and nothing is coming now. */
+  state: z.enum(['here', 'none', 'begun', 'listing', 'downloading', 'failed']),
+  /** That have come. */
+  have: count,
+  /** Bytes a second, and seconds left; null while there is nothing to go by. */
+  speed: z.number().nullable(),
+  secondsLeft: z.number().nullable(),
+  files: z.array(z.object({ path: z.string(), size: count, bytes: count, state: z.enum(['waiting', 'checking', 'downloading', 'done']) })),
+  failure: failure.nullable(),
+  /** What it is in this library. */
+  checkpointId: checkpointId.nullable(),
+});
+export type Download = z.infer<typeof download>;
+/** All that may be contacted, and the switch that forbids it. */
+export const network = z.object({ offline: z.boolean(), endpoint: z.string(), contacts: z.array(contact) });
+
 /** Each setting as it may be changed. */
 export const settingFields = z.object({
   /** Seconds between previews while a clip is painted; 0 for none. */
@@ -228,8 +332,10 @@ export const settingFields = z.object({
   threads: z.number().int().min(1).max(1024).nullable(),
   /** Back up the library once a day. */
   dailyBackup: z.boolean(),
+  /** Nothing is contacted, whatever is asked. */
+  offline: z.boolean(),
 });
-const { previewSeconds, device, keepLatents, threads, dailyBackup } = settingFields.shape;
+const { previewSeconds, device, keepLatents, threads, dailyBackup, offline } = settingFields.shape;
 export const settings = z.object({
   version,
   previewSeconds: previewSeconds.default(10),
@@ -237,6 +343,7 @@ export const settings = z.object({
   keepLatents: keepLatents.default(true),
   threads: threads.default(null),
   dailyBackup: dailyBackup.default(true),
+  offline: offline.default(false),
 });
 export type Settings = z.infer<typeof settings>;
 
@@ -245,6 +352,7 @@ export const storageKinds = [
   'clips',
   'latents',
   'previews',
+  'exports',
   'checkpoints',
   'adapters',
   'work',
@@ -257,6 +365,7 @@ export const cleanableKinds = [
   'photos',
   'latents',
   'previews',
+  'exports',
   'work',
   'backups',
 ] as const satisfies readonly (typeof storageKinds)[number][];
