@@ -14,6 +14,7 @@ import {
   writeSnapshot,
 } from '../../native-models/pipelines/snapshot.ts';
 import { devices, openRuntime, type Device } from '../../native-models/runtime/device.ts';
+import type { DType, Runtime } from '../../native-models/runtime/runtime.ts';
 import {
   asFailure,
   given,
@@ -61,9 +62,7 @@ export async function makeClip(
     const runtime = await openRuntime({ device: order.device, ...(order.threads !== null && { threads: order.threads }) });
     const meter = runtime.inUse && new Meter(() => runtime.inUse!());
     try {
-      const dtype = order.precision !== 'auto' ? order.precision : runtime.device === 'cpu' ? 'float32' : storedDtype(checkpoint);
-      if (!devices[runtime.device as Device].dtypes.includes(dtype))
-        throw new TaskError('badRequest', `--precision ${dtype} is not computed on ${runtime.device}: leave it out, or use float32`);
+      const dtype = dtypeOf(order, runtime, checkpoint);
       const checkpointSha256 = order.checkpointSha256 ?? (await given(() => identity(checkpoint, signal)));
       const request = await given(() => describeRequest(order, checkpointSha256, adapters, { device: runtime.device, dtype }, signal));
       const key = requestKey({ ...request, fps: undefined }); // how fast it is shown does not change a latent
@@ -178,6 +177,14 @@ function peakRam(): number {
   }
 }
 
+/** What an order is computed in.
+ * @throws TaskError `badRequest` where the device has no such numbers */
+export function dtypeOf({ precision }: Pick<GenerateOrder, 'precision'>, runtime: Runtime, checkpoint: Checkpoint): DType {
+  const dtype = precision !== 'auto' ? precision : runtime.device === 'cpu' ? 'float32' : storedDtype(checkpoint);
+  if (devices[runtime.device as Device].dtypes.includes(dtype)) return dtype;
+  throw new TaskError('badRequest', `--precision ${dtype} is not computed on ${runtime.device}: leave it out, or use float32`);
+}
+
 /** What the transformer's weights are stored in; float32 ones are computed in bfloat16 where there is a choice. */
 function storedDtype(checkpoint: Checkpoint): 'float16' | 'bfloat16' {
   for (const t of checkpoint.component('transformer').tensors.values()) return t.dtype === 'F16' ? 'float16' : 'bfloat16';
@@ -225,7 +232,7 @@ async function describeRequest(
 }
 
 /** Seconds by phase, and progress events with an estimate from the phase's own pace. */
-class Clock {
+export class Clock {
   readonly #begin = performance.now();
   readonly #on: (event: Told) => void;
   readonly #spent: Partial<Record<Phase, number>> = {};

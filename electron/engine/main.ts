@@ -5,6 +5,8 @@ import {
   asFailure,
   engineRequest,
   TaskError,
+  type Decoded,
+  type DecodeOrder,
   type Done,
   type Engine,
   type EngineMessage,
@@ -15,18 +17,19 @@ import {
 } from '../../native-models/tasks.ts';
 import { Turns } from './turns.ts';
 
-/** Makes the clip that an order asks for, and goes on with an interrupted run of the same order; or verifies what lies at a path. Says on the way how far it is.
- * @param onEncoder told the process id of a clip's ffmpeg, and 0 when that has gone
+/** Makes the clip that an order asks for, and goes on with an interrupted run of the same order; or verifies what lies at a path; or decodes kept latents. Says on the way how far it is.
+ * @param onEncoder told the process id of the order's ffmpeg, and 0 when that has gone
  * @throws TaskError or an error that `asFailure` turns into a sentence; `order.out` is then as it was before */
 async function carryOut(
-  order: GenerateOrder | VerifyOrder,
+  order: GenerateOrder | VerifyOrder | DecodeOrder,
   on: (event: Told) => void,
   signal: AbortSignal,
   onEncoder?: (pid: number) => void,
-): Promise<Done | Verified> {
+): Promise<Done | Verified | Decoded> {
   try {
     // the heavy parts: loaded only where they run
     if (order.task === 'verify') return await (await import('./verify.ts')).verify(order, on, signal);
+    if (order.task === 'decode') return await (await import('./decode.ts')).decode(order, on, signal, onEncoder);
     return await (await import('./clip.ts')).makeClip(order, on, signal, onEncoder);
   } catch (e) {
     throw signal.aborted ? new TaskError('canceled', 'canceled', { cause: e }) : e; // whatever an abort broke on its way
@@ -38,6 +41,7 @@ const turns = new Turns();
 export const inProcessEngine: Engine = {
   run: (order, on, signal) => turns.take(signal, stop => carryOut(order, on, stop) as Promise<Done>),
   verify: (order, on, signal) => turns.take(signal, stop => carryOut(order, on, stop) as Promise<Verified>),
+  decode: (order, on, signal) => turns.take(signal, stop => carryOut(order, on, stop) as Promise<Decoded>),
   close: () => turns.cancel(),
 };
 

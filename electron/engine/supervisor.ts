@@ -5,6 +5,8 @@ import {
   asFailure,
   engineMessage,
   TaskError,
+  type Decoded,
+  type DecodeOrder,
   type Done,
   type Engine,
   type EngineRequest,
@@ -23,6 +25,9 @@ const closing = 500;
 
 /** Failures after which a process goes on as before. After any other it is replaced: an error on a device leaves a context in which nothing works, be it but a lack of memory that has passed. */
 const harmless: ReadonlySet<ErrorCode> = new Set(['canceled', 'badRequest', 'badFile', 'noSpace', 'busy']);
+
+type Order = GenerateOrder | VerifyOrder | DecodeOrder;
+type Found = Done | Verified | Decoded;
 
 /** An engine in a process made by `spawn`, with an IPC channel and its standard error piped. A crash or an exhausted memory ends that process alone, and its end gives all memory back, on the GPU too.
  * The process starts with the first order, takes one after the other (what it has imported, found and hashed stays), and ends when it has been idle for `idleSeconds`, 0 being at once; an idle one
@@ -48,7 +53,7 @@ export function processEngine(spawn: () => ChildProcess, { idleSeconds = 60 }: {
       throw notStarted(e);
     }
   };
-  const carryOut = (order: GenerateOrder | VerifyOrder, on: (event: Told) => void, signal: AbortSignal): Promise<Done | Verified> =>
+  const carryOut = (order: Order, on: (event: Told) => void, signal: AbortSignal): Promise<Found> =>
     turns.take(signal, async stop => {
       clearTimeout(idle);
       await ended; // what it held is free
@@ -73,6 +78,7 @@ export function processEngine(spawn: () => ChildProcess, { idleSeconds = 60 }: {
   return {
     run: (order, on, signal) => carryOut(order, on, signal) as Promise<Done>,
     verify: (order, on, signal) => carryOut(order, on, signal) as Promise<Verified>,
+    decode: (order, on, signal) => carryOut(order, on, signal) as Promise<Decoded>,
     async close() {
       const late = setTimeout(end, closing);
       try {
@@ -91,9 +97,10 @@ export function processEngine(spawn: () => ChildProcess, { idleSeconds = 60 }: {
 
 /** What is under way in a process. */
 interface Working {
+  readonly task: Order['task'];
   readonly on: (event: Told) => void;
   readonly signal: AbortSignal;
-  resolve(found: Done | Verified): void;
+  resolve(found: Found): void;
   reject(error: unknown): void;
 }
 
@@ -118,7 +125,9 @@ class EngineProcess {
       const gone = (how: string): void => {
         const working = this.#working;
         this.#working = undefined;
-        working?.reject(working.signal.aborted ? new TaskError('canceled', 'canceled') : (failure ?? died(how, this.#stderr)));
+        working?.reject(
+          working.signal.aborted ? new TaskError('canceled', 'canceled') : (failure ?? died(working.task, how, this.#stderr)),
+        );
         onEnd();
         resolve();
       };
@@ -132,7 +141,7 @@ class EngineProcess {
   }
 
   /** @throws TaskError; or what `on` throws, and then the process is ended */
-  async carryOut(order: GenerateOrder | VerifyOrder, on: (event: Told) => void, signal: AbortSignal): Promise<Done | Verified> {
+  async carryOut(order: Order, on: (event: Told) => void, signal: AbortSignal): Promise<Found> {
     let killer: NodeJS.Timeout | undefined;
     const cancel = (): void => {
       this.#send({ type: 'cancel' });
@@ -142,7 +151,7 @@ class EngineProcess {
     signal.addEventListener('abort', cancel);
     try {
       return await new Promise((resolve, reject) => {
-        this.#working = { on, signal, resolve, reject };
+        this.#working = { task: order.task, on, signal, resolve, reject };
         this.#stderr = '';
         this.#send({ type: 'start', order });
       });
@@ -176,12 +185,12 @@ class EngineProcess {
     try {
       const said = engineMessage.parse(message);
       if (said.type === 'encoder') this.#encoder = said.pid;
-      else if (said.type !== 'done' && said.type !== 'verified' && said.type !== 'failed') working?.on(said);
+      else if (said.type !== 'done' && said.type !== 'verified' && said.type !== 'decoded' && said.type !== 'failed') working?.on(said);
       // An engine that was told to stop by someone else ends, and that end is what is told.
       else if (said.type !== 'failed' || said.code !== 'canceled' || working?.signal.aborted) {
         this.#working = undefined;
         if (said.type === 'failed') working?.reject(new TaskError(said.code, said.text));
-        else working?.resolve(said.type === 'done' ? said : said.found);
+        else working?.resolve(said.type === 'verified' ? said.found : said);
       }
     } catch (e) {
       void this.end();
@@ -213,13 +222,11 @@ function notStarted(e: unknown): TaskError {
   );
 }
 
-function died(how: string, stderr: string): TaskError {
-  const what = how === 'SIGKILL' ? 'was killed, perhaps because memory ran short' : `stopped unexpectedly (${how})`,
-    smaller = how === 'SIGKILL' ? ', or make the clip smaller or shorter' : '',
+function died(task: Order['task'], how: string, stderr: string): TaskError {
+  const again = task === 'generate' ? 'run the same command again to go on where it was' : 'try again',
+    what = how === 'SIGKILL' ? 'was killed, perhaps because memory ran short' : `stopped unexpectedly (${how})`,
+    smaller = how === 'SIGKILL' && task === 'generate' ? ', or make the clip smaller or shorter' : '',
     lines = stderr.trim().split('\n'),
     line = lines.findLast(text => /^\w*Error\b/.test(text)) ?? lines.at(-1);
-  return new TaskError(
-    'engineDied',
-    `the engine ${what}: run the same command again to go on where it was${smaller}${line ? ` (${line})` : ''}`,
-  );
+  return new TaskError('engineDied', `the engine ${what}: ${again}${smaller}${line ? ` (${line})` : ''}`);
 }

@@ -69,31 +69,68 @@ export async function* cogvideox(clip: Clip, listener: Listener, signal: AbortSi
   const config = await given(() => parseTransformerConfig(checkpoint.component('transformer').config));
   const vae = await given(() => openVae(runtime, checkpoint.component('vae'), clip.dtype, clip.tiling));
   try {
-    const { spatial, temporal } = vae.compression,
-      [h, w] = [height / spatial, width / spatial];
+    const shape = latentShape(vae, config.in_channels, clip),
+      [, , , h, w] = shape;
     if (h % config.patch_size || w % config.patch_size)
       throw new TaskError(
         'badRequest',
-        `${width}x${height} does not fit this checkpoint: width and height must be multiples of ${spatial * config.patch_size}`,
+        `${width}x${height} does not fit this checkpoint: width and height must be multiples of ${vae.compression.spatial * config.patch_size}`,
       );
-    const shape = [1, (clip.numFrames - 1) / temporal + 1, config.in_channels, h, w] as const; // [1, F, C, h, w]
     const scheduler = schedulerOf(clip);
     const latents =
       clip.resume && clip.resume.step >= scheduler.timesteps.length
         ? clip.resume.latents.data
         : await denoise(clip, config, vae, scheduler, shape, listener, signal);
-
-    stopIf(signal);
-    listener.progress('decode', 0, clip.numFrames);
-    let decoded = 0;
-    for await (const rgb of frames(vae, latents, shape, clip)) {
-      stopIf(signal);
-      listener.progress('decode', ++decoded, clip.numFrames);
-      yield rgb;
-      await breathe();
-    }
+    yield* film(vae, latents, shape, clip, listener, signal);
   } finally {
     vae.release();
+  }
+}
+
+/** The frames once more, bit for bit as `cogvideox` gave them on the same device in the same dtype, from the latents that were kept.
+ * @throws TaskError `badFile` where the latents are of another size, or of another kind of checkpoint; `canceled`; and whatever the files or the runtime refuse */
+export async function* decodeLatents(
+  clip: Pick<Clip, 'checkpoint' | 'runtime' | 'dtype' | 'tiling' | 'numFrames' | 'width' | 'height'> & Pick<Snapshot, 'latents'>,
+  listener: Pick<Listener, 'progress'>,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  const { checkpoint, runtime, latents, width, height, numFrames } = clip;
+  const vae = await given(() => openVae(runtime, checkpoint.component('vae'), clip.dtype, clip.tiling));
+  try {
+    const shape = latentShape(vae, vae.config.latent_channels, clip);
+    if (shape.join() !== latents.shape.join())
+      throw new TaskError(
+        'badFile',
+        `the kept latents are [${latents.shape.join(',')}], a clip of ${numFrames} frames of ${width}x${height} has [${shape.join(',')}] with this checkpoint: they are another clip's`,
+      );
+    yield* film(vae, latents.data, shape, clip, listener, signal);
+  } finally {
+    vae.release();
+  }
+}
+
+/** [1, F, C, h, w] of a clip's latents. */
+function latentShape({ compression: { spatial, temporal } }: Vae, channels: number, clip: Size & Pick<Settings, 'numFrames'>) {
+  return [1, (clip.numFrames - 1) / temporal + 1, channels, clip.height / spatial, clip.width / spatial] as const;
+}
+
+/** The frames of a clip's final latents, one after the other. */
+async function* film(
+  vae: Vae,
+  latents: Float32Array,
+  shape: readonly [number, number, number, number, number],
+  clip: Size & Pick<Settings, 'numFrames'>,
+  listener: Pick<Listener, 'progress'>,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  stopIf(signal);
+  listener.progress('decode', 0, clip.numFrames);
+  let decoded = 0;
+  for await (const rgb of frames(vae, latents, shape, clip)) {
+    stopIf(signal);
+    listener.progress('decode', ++decoded, clip.numFrames);
+    yield rgb;
+    await breathe();
   }
 }
 

@@ -2,7 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { readBytes, readSafetensors, readTensor, syncFolder, writeSafetensors } from '../weights/safetensors.ts';
+import { readBytes, readSafetensors, readTensor, syncFolder, writeSafetensors, type SafetensorsFile } from '../weights/safetensors.ts';
 import { asFailure, TaskError } from '../tasks.ts';
 
 /** A hidden file that belongs to `out`; a long name is hashed, so that this one stays within 255 bytes. */
@@ -60,24 +60,44 @@ export const readSnapshot = (out: string, key: string, seed: number | null): Sna
 /** As `readSnapshot`, from the file that `keepSnapshot` made. */
 export function readKept(file: string, key: string, seed: number | null): Snapshot | undefined {
   try {
-    const { metadata, tensors } = readSafetensors(file, 1 << 20);
+    const stored = readSafetensors(file, 1 << 20),
+      { metadata } = stored;
     if (metadata.get('key') !== key || (seed !== null && metadata.get('seed') !== String(seed))) return undefined;
-    const latents = tensors.get('latents'),
-      generator = tensors.get('generator'),
-      previous = tensors.get('previous_sample');
-    if (!latents || !generator) return undefined;
-    const found: Snapshot = {
-      step: Number(metadata.get('step')),
-      seed: Number(metadata.get('seed')),
-      latents: { data: readTensor(latents), shape: latents.shape },
-      previousSample: previous && readTensor(previous),
-      generator: readBytes(generator),
-    };
-    return metadata.get('sha256') === digest(key, found) && found.latents.data.every(Number.isFinite) ? found : undefined;
+    return whole(stored, key);
   } catch (e) {
     if (asFailure(e).code === 'disk') throw e;
     return undefined;
   }
+}
+
+/** The final latents in the file that `keepSnapshot` made, whatever clip they are of.
+ * @throws TaskError `badFile` if the file is not there, is none, or is damaged; another code where the system has a say */
+export function readLatents(file: string): Snapshot['latents'] {
+  try {
+    const stored = readSafetensors(file, 1 << 20),
+      found = whole(stored, stored.metadata.get('key') ?? '');
+    if (found) return found.latents;
+  } catch (e) {
+    const { code, text } = asFailure(e);
+    throw new TaskError(code === 'failed' ? 'badFile' : code, `the kept latents cannot be read: ${text}`, { cause: e });
+  }
+  throw new TaskError('badFile', `the kept latents are damaged, or no latents at all: ${file}`);
+}
+
+/** A snapshot of which not one bit differs from what was written. */
+function whole({ metadata, tensors }: SafetensorsFile, key: string): Snapshot | undefined {
+  const latents = tensors.get('latents'),
+    generator = tensors.get('generator'),
+    previous = tensors.get('previous_sample');
+  if (!latents || !generator) return undefined;
+  const found: Snapshot = {
+    step: Number(metadata.get('step')),
+    seed: Number(metadata.get('seed')),
+    latents: { data: readTensor(latents), shape: latents.shape },
+    previousSample: previous && readTensor(previous),
+    generator: readBytes(generator),
+  };
+  return metadata.get('sha256') === digest(key, found) && found.latents.data.every(Number.isFinite) ? found : undefined;
 }
 
 /** Replaces the snapshot beside `out`; on the disk when this returns.

@@ -39,6 +39,7 @@ export async function openWorking(home: string, options: Options) {
   const engine: Engine = {
     run: (order, on, signal) => options.engine.run(order, on, signal),
     verify: (order, on, signal) => inProcessEngine.verify(order, on, signal),
+    decode: (order, on, signal) => inProcessEngine.decode(order, on, signal),
     close: () => options.engine.close(),
   };
   const { at, retrySeconds = 0.05, patience, clock } = options;
