@@ -8,6 +8,7 @@ const titles: Readonly<Record<string, string>> = {
   generate: 'Clips of your subject',
   subject: 'Subjects: who clips are about',
   clip: 'Finished clips',
+  export: 'Exports: clips for somewhere else',
   job: 'The queue',
   checkpoint: 'Models, used where they lie',
   settings: 'The library',
@@ -21,7 +22,7 @@ export function overview(): string {
   const width = Math.max(...verbs.map(v => shortOf(v).length)) + 2;
   const lines = verbs.flatMap((v, i) => {
     const noun = nounOf(v),
-      title = verbs[i - 1] && nounOf(verbs[i - 1]!) === noun ? undefined : titles[noun];
+      title = verbs.findIndex(other => nounOf(other) === noun) === i ? titles[noun] : undefined;
     return [...(title ? ['', title] : []), `  ${shortOf(v).padEnd(width)}${v.help}`];
   });
   return `Protagonist makes video clips of your subject, on this machine.

@@ -1,7 +1,7 @@
 /** @file What people call things: ids, handles, names; each turned into the id that the API takes. */
 import { resolve } from 'node:path';
 import type { z } from 'zod';
-import { adapterId, checkpointId, clipId, jobId, photoId, subjectId } from '../contract/ids.ts';
+import { adapterId, checkpointId, clipId, exportId, jobId, photoId, subjectId } from '../contract/ids.ts';
 import { handle, type Adapter, type Checkpoint, type Subject } from '../contract/records.ts';
 import { UsageError } from './arguments.ts';
 import type { Only } from './verb.ts';
@@ -17,6 +17,7 @@ export const clipIdOf = reader(clipId);
 export const jobIdOf = reader(jobId);
 export const photoIdOf = reader(photoId);
 export const subjectIdOf = reader(subjectId);
+export const exportIdOf = reader(exportId);
 
 /** A subject by `@handle`, `handle` or id.
  * @throws UsageError where it can be neither; StudioError `notFound` */

@@ -38,7 +38,8 @@ export interface FfmpegCandidate {
 
 /** What we encode with. */
 const encoder = 'libx264';
-const advice = 'install one with `npm i ffmpeg-static` or `apt install ffmpeg`, or name one in FFMPEG_BIN';
+/** How to come by an ffmpeg, as the end of a sentence. */
+export const advice = 'install one with `npm i ffmpeg-static` or `apt install ffmpeg`, or name one in FFMPEG_BIN';
 
 /** The last line of what a program said, as an addition to a sentence. */
 function said(stderr: string): string {
@@ -182,7 +183,7 @@ export function describeFfmpeg(ffmpeg: Ffmpeg, now = new Date().getFullYear()): 
 }
 
 /** Arguments that start every run: quiet, never reading the terminal. */
-const quiet = ['-nostdin', '-hide_banner', '-loglevel', 'error'];
+export const quiet = ['-nostdin', '-hide_banner', '-loglevel', 'error'];
 
 /**
  * The arguments of one encoding: RGB24 frames from standard input to H.264 High, yuv420p, CRF 17, in an MP4 whose moov lies at the end.
@@ -225,7 +226,7 @@ export interface Running {
 }
 
 /** How a run of ffmpeg ended; `failure`: it could not be started. */
-interface End {
+export interface End {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
   readonly stderr: string;

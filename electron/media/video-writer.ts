@@ -6,8 +6,8 @@
  * after a kill -9 the next run's `sweepParts` does.
  */
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { open, readdir, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
+import { readdirSync, readFileSync } from 'node:fs';
+import { open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { MediaError, fileError } from './error.ts';
 import { encodeArguments, ffmpegFailure, findFfmpeg, startFfmpeg, type Ffmpeg, type Running } from './ffmpeg.ts';
@@ -60,6 +60,17 @@ function startOf(pid: number): string | undefined {
   }
 }
 
+/** Ends what a killed owner's ffmpeg still writes: processes that name this part, which is nobody else's. Linux tells; elsewhere they run to their end. */
+function endWriters(part: string): void {
+  if (process.platform !== 'linux') return;
+  for (const pid of readdirSync('/proc').filter(name => /^\d+$/.test(name)))
+    try {
+      if (readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').some(word => word.startsWith(`file:${part}`))) process.kill(Number(pid), 'SIGKILL'); // prettier-ignore
+    } catch {
+      // it has gone, or is another user's
+    }
+}
+
 /** Part files this process is writing now. */
 const live = new Set<string>();
 let serial = 0;
@@ -85,7 +96,9 @@ export async function sweepParts(out: string): Promise<string[]> {
     const part = path.join(folder, name);
     if (!writer || live.has(part)) continue;
     if (Number(writer[1]) !== process.pid && startOf(Number(writer[1])) === writer[2]) continue;
-    await unlink(part).then(
+    endWriters(part);
+    // where that cannot be done, an ffmpeg that outlived its owner may still be putting pictures there
+    await rm(part, { recursive: true, maxRetries: 5 }).then(
       () => removed.push(name),
       () => undefined,
     );
@@ -93,10 +106,19 @@ export async function sweepParts(out: string): Promise<string[]> {
   return removed;
 }
 
-/** Creates a new, empty part file beside `out`. */
-async function createPart(out: string): Promise<{ part: string; file: FileHandle }> {
+/**
+ * A new name beside `out` for a file or folder that is not finished: `removePart` ends it, and after a kill `sweepParts` does.
+ * @param out absolute path
+ */
+export function reservePart(out: string): string {
   const part = path.join(path.dirname(out), `${partPrefix(out)}${process.pid}-${startOf(process.pid) ?? '0'}-${++serial}.part`);
   live.add(part);
+  return part;
+}
+
+/** Creates a new, empty part file beside `out`. */
+async function createPart(out: string): Promise<{ part: string; file: FileHandle }> {
+  const part = reservePart(out);
   try {
     return { part, file: await open(part, 'wx') };
   } catch (error) {
@@ -105,8 +127,9 @@ async function createPart(out: string): Promise<{ part: string; file: FileHandle
   }
 }
 
-async function removePart(part: string): Promise<void> {
-  await unlink(part).catch(() => undefined); // gone already, or the disk is: either way there is no more to do
+/** Removes what lies under a reserved name, also a folder with all in it. */
+export async function removePart(part: string): Promise<void> {
+  await rm(part, { recursive: true, force: true }).catch(() => undefined); // gone already, or the disk is: either way there is no more to do
   live.delete(part);
 }
 

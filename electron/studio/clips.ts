@@ -1,7 +1,7 @@
 /** @file Finished clips: their rows, files and index; found, named, rated, tagged, thrown away and brought back. */
 import { existsSync } from 'node:fs';
-import { lstat, realpath, stat, unlink } from 'node:fs/promises';
-import { basename, dirname, extname, isAbsolute, join, relative } from 'node:path';
+import { lstat, stat, unlink } from 'node:fs/promises';
+import { basename, dirname, extname, join } from 'node:path';
 import type { api } from '../contract/api.ts';
 import { StudioError } from '../contract/errors.ts';
 import { rowOf, type ClipId, type SubjectId } from '../contract/ids.ts';
@@ -10,7 +10,7 @@ import type { HostOf } from '../contract/rpc.ts';
 import { fileError } from '../media/error.ts';
 import { fileHash, syncFolder } from '../media/files.ts';
 import { fileIn, type Library } from './library.ts';
-import { absolute, copyWhole, folderIn, isThere, readRecord, sizeOf } from './rows.ts';
+import { absolute, copyWhole, folderIn, isThere, notInside, readRecord, sizeOf } from './rows.ts';
 import { indexClip, searchClips, unindexClip } from './search.ts';
 import { thumbnailOf } from './subjects.ts';
 
@@ -301,10 +301,7 @@ export function clipsPart(library: Library): ClipsPart {
         () => false,
       );
       const target = isFolder ? join(to, basename(row.file)) : to;
-      const folder = await realpath(dirname(target)).catch(() => undefined); // what is wrong with it copying says
-      const inside = folder === undefined ? '..' : relative(await realpath(library.home), folder);
-      if (!/^\.\.(?:[/\\]|$)/.test(inside) && !isAbsolute(inside))
-        throw new StudioError('badInput', `${basename(target)} would lie in the library's own folder: choose another folder`);
+      await notInside(library, target);
       return { bytes: await copyWhole(from, target, { signal }) };
     },
 

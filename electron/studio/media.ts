@@ -15,6 +15,8 @@ export interface Served {
   readonly path: string;
   /** Its media type. */
   readonly type: string;
+  /** Why its bytes are not handed out, although it may be told where it lies. */
+  readonly withheld?: string | undefined;
 }
 
 /** Follows no link out of the library, and waits for no pipe. */
@@ -26,7 +28,8 @@ const plainly = constants.O_RDONLY | (process.platform === 'win32' ? 0 : constan
 export function mediaPart(find: (wanted: Wanted) => Served, local: boolean): Part {
   return {
     read: async ({ id, kind, offset, length }) => {
-      const { path, type } = find({ id, kind });
+      const { path, type, withheld } = find({ id, kind });
+      if (withheld !== undefined) throw new StudioError('notFound', withheld);
       const gone = (cause?: unknown) =>
         new StudioError('missing', `the ${kind} of ${id} is gone from the library's folder: put it back, or remove ${id}`, { cause });
       const file = await open(path, plainly).catch((e: unknown) => {
@@ -46,7 +49,7 @@ export function mediaPart(find: (wanted: Wanted) => Served, local: boolean): Par
     },
     locate: ({ id }) => {
       if (!local) throw new StudioError('notHere', 'files are not shown by their path here: save a copy instead');
-      return { path: find({ id, kind: id.startsWith('c') ? 'video' : 'photo' }).path };
+      return { path: find({ id, kind: id.startsWith('c') ? 'video' : id.startsWith('e') ? 'export' : 'photo' }).path };
     },
   };
 }

@@ -5,7 +5,7 @@
  * edited: `test/golden/libraries` keeps a file of each released version, and a test takes each to the newest.
  */
 import { DatabaseError, type Database } from './database.ts';
-import { schema1 } from './schema.ts';
+import { schema1, schema2 } from './schema.ts';
 
 /** One step of the library. `sql` is run first, then `run`, for what SQL alone cannot say. Foreign keys are not enforced meanwhile, so that tables can be made anew; they are checked before the commit. */
 export interface Migration {
@@ -16,7 +16,10 @@ export interface Migration {
   readonly run?: (db: Database) => void;
 }
 
-export const migrations: readonly Migration[] = [{ version: 1, name: 'subjects, clips, jobs, checkpoints, settings', sql: schema1 }];
+export const migrations: readonly Migration[] = [
+  { version: 1, name: 'subjects, clips, jobs, checkpoints, settings', sql: schema1 },
+  { version: 2, name: 'exports', sql: schema2 },
+];
 
 /** The version that this program reads and writes. */
 export const newestVersion = migrations.length;

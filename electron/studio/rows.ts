@@ -1,8 +1,8 @@
 /** @file What the rows of different tables share: reading records back, and looking after the files they name. */
 import { createHash, randomBytes } from 'node:crypto';
 import { constants, statSync } from 'node:fs';
-import { link, mkdir, open, rename, stat, unlink } from 'node:fs/promises';
-import { basename, dirname, isAbsolute, join } from 'node:path';
+import { link, mkdir, open, realpath, rename, stat, unlink } from 'node:fs/promises';
+import { basename, dirname, isAbsolute, join, relative } from 'node:path';
 import type { z } from 'zod';
 import { given } from '../../native-models/tasks.ts';
 import { StudioError } from '../contract/errors.ts';
@@ -125,4 +125,29 @@ export async function copyWhole(from: string, to: string, { signal, sha256 }: { 
   } finally {
     await source.close();
   }
+}
+
+/** Refuses a file that somebody would put into the library's own folder, by whatever way it is named.
+ * @param target absolute
+ * @throws StudioError `badInput` */
+export async function notInside({ home }: Pick<Library, 'home'>, target: string): Promise<void> {
+  const folder = await realpath(dirname(target)).catch(() => undefined); // what is wrong with it writing says
+  const inside = folder === undefined ? '..' : relative(await realpath(home), folder);
+  if (!/^\.\.(?:[/\\]|$)/.test(inside) && !isAbsolute(inside))
+    throw new StudioError('badInput', `${basename(target)} would lie in the library's own folder: choose another folder`);
+}
+
+/** What people call something as the name of a file: letters and digits of any script, at most 80 bytes. */
+export function fileNameOf(text: string, otherwise: string): string {
+  const words = text
+    .normalize('NFC')
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{M}\p{N}]+/gu, '-')
+    .replaceAll(/^-+|-+$/g, '');
+  let name = '';
+  for (const letter of words) {
+    if (Buffer.byteLength(name + letter) > 80) return name.replace(/-[^-]*$/, '') || name;
+    name += letter;
+  }
+  return name || otherwise;
 }

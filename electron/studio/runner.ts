@@ -44,7 +44,7 @@ import { describeFailure } from './failures.ts';
 import { sampleOf, workOf, type Forecaster } from './forecast.ts';
 import { fileIn, type Library } from './library.ts';
 import type { Claim, Device, Place, Queue } from './queue.ts';
-import { folderIn } from './rows.ts';
+import { fileNameOf, folderIn } from './rows.ts';
 import { remember, remembered } from './settings.ts';
 
 /** The moments between the steps of a job, for tests that end the program there. */
@@ -786,7 +786,7 @@ const noLinks = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK', '
 /** Gives a file another name, on the disk once the folders are; never in another file's place. Done before, it does nothing.
  * @returns false where another file has that name
  * @throws StudioError `missing` where neither is there */
-async function move(from: string, to: string): Promise<boolean> {
+export async function move(from: string, to: string): Promise<boolean> {
   const inode = async (path: string) => {
     const found = await stat(path, { bigint: true }).catch((e: unknown) => {
       if ((e as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
@@ -846,16 +846,8 @@ export function nameOf(job: Job): string {
   return `${cut.slice(0, Math.max(40, cut.lastIndexOf(' '))).trimEnd()}…`;
 }
 /** What its file is called, without the job's id: letters and digits of any script, at most 80 bytes. */
-export function slugOf(job: Job): string {
-  const words = typed(job, s => s.handle)
-    .normalize('NFC')
-    .toLowerCase()
-    .replaceAll(/[^\p{L}\p{M}\p{N}]+/gu, '-')
-    .replaceAll(/^-+|-+$/g, '');
-  let slug = '';
-  for (const letter of words) {
-    if (Buffer.byteLength(slug + letter) > 80) return slug.replace(/-[^-]*$/, '') || slug;
-    slug += letter;
-  }
-  return slug || 'clip';
-}
+export const slugOf = (job: Job): string =>
+  fileNameOf(
+    typed(job, s => s.handle),
+    'clip',
+  );

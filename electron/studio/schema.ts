@@ -1,4 +1,4 @@
-/** @file The library's tables, version 1. Later versions are migrations; this text is never edited once it is released. */
+/** @file The library's tables: version 1, and what each later version adds. No text of a released version is ever edited. */
 
 /** Columns for what is searched, joined or ordered; `record` is JSON that the contract's schemas parse. Numbers of rows are never used twice (AUTOINCREMENT). */
 export const schema1 = `
@@ -92,4 +92,22 @@ CREATE TABLE samples (
   record TEXT NOT NULL
 ) STRICT;
 CREATE INDEX sample_checkpoint ON samples(checkpoint);
+`;
+
+/** Version 2: what left the library, or is on its way. `file`: relative where it is the library's own (`inside`), else absolute; null where it becomes a clip, whose file it is. */
+export const schema2 = `
+CREATE TABLE exports (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  status TEXT NOT NULL,
+  inside INTEGER NOT NULL,
+  file TEXT,
+  record TEXT NOT NULL
+) STRICT;
+CREATE INDEX export_status ON exports(status);
+CREATE TABLE export_clips (
+  export INTEGER NOT NULL REFERENCES exports(id) ON DELETE CASCADE,
+  clip INTEGER NOT NULL,
+  PRIMARY KEY (clip, export)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX export_clip_export ON export_clips(export);
 `;

@@ -1,7 +1,7 @@
 /** @file What the library takes on the disk, what of it can go, and whether rows and files agree. */
 import { statSync } from 'node:fs';
-import { readdir, statfs, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir, rmdir, statfs, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { api } from '../contract/api.ts';
 import { storageKinds } from '../contract/records.ts';
 import type { HostOf } from '../contract/rpc.ts';
@@ -32,7 +32,15 @@ export interface Known {
     readonly kind: 'checkpoints' | 'adapters';
     readonly bytes: number;
     readonly missing: boolean;
+    /** Its folder or file inside the library; null elsewhere. */
+    readonly own: string | null;
   }[];
+  /** Folders of what is on its way to be one of them. */
+  arriving(): ReadonlySet<string>;
+  /** The library's own exports by their folder (`exports/e3`): whether nothing is lost with one, and whether it is gone already. */
+  exports(): ReadonlyMap<string, { readonly id: string; readonly again: boolean; readonly gone: boolean }>;
+  /** Takes the exports in these folders off the list. */
+  forgetExports(folders: ReadonlySet<string>): void;
   /** Takes the latents of these clips out of their rows. */
   forgetLatents(files: readonly string[]): void;
   /** `ok`, or what is wrong with the database. */
@@ -67,12 +75,12 @@ async function filesUnder(home: string, folder: string): Promise<File[]> {
   return all;
 }
 
-/** The folder of the job whose file in `work/` this is. */
+/** The folder of the job or export whose file in `work/` or `exports/` this is. */
 const jobFolder = (name: string): string => name.split('/').slice(0, 2).join('/');
 /** A file takes its name before its clip has a row: of a job that has not ended it may be about to be the clip's.
  * @param jobs their folders, `work/j12` */
 const arrives = (name: string, jobs: ReadonlySet<string>): boolean => {
-  const id = /[-/](j\d+)(?:-\d+)?(?:-poster|-sprite)?\.\w+$/.exec(name)?.[1];
+  const id = /[-/]([je]\d+)(?:-\d+)?(?:-poster|-sprite)?\.\w+$/.exec(name)?.[1];
   return id !== undefined && jobs.has(`work/${id}`);
 };
 
@@ -83,10 +91,31 @@ export function storagePart(library: Library, known: Known): HostOf<typeof api>[
     clips: ['clips'],
     latents: ['latents'],
     previews: ['previews'],
+    exports: ['exports'],
     work: ['work'],
     backups: ['backups', 'recovery'],
   };
-  const all = async (kind: Kind) => (await Promise.all((folders[kind] ?? []).map(folder => filesUnder(home, folder)))).flat();
+  /** Whether a file belongs to a checkpoint or adapter of the list. */
+  const listed = () => {
+    const own = known.weights().flatMap(w => w.own ?? []);
+    return (name: string) => own.some(place => name === place || name.startsWith(`${place}/`));
+  };
+  /** Files of the library's own checkpoints and adapters: of one that is listed, of nobody (a copy or a download that nothing can go on with), or neither. */
+  const ownWeights = async (kind: 'checkpoints' | 'adapters') => {
+    const there = await filesUnder(home, kind),
+      isListed = listed(),
+      arriving = known.arriving();
+    const isLost = (name: string) =>
+      !arriving.has(jobFolder(name)) &&
+      (kind === 'adapters' ? /^adapters\/[0-9a-f]{64}(?:\.part)?\// : /^checkpoints\/[^/]+\.part\//).test(name);
+    const rest = there.filter(f => !isListed(f.name));
+    return { lost: rest.filter(f => isLost(f.name)), others: rest.filter(f => !isLost(f.name)) };
+  };
+  const lostWeights = async () => [...(await ownWeights('checkpoints')).lost, ...(await ownWeights('adapters')).lost];
+  const all = async (kind: Kind) => [
+    ...(await Promise.all((folders[kind] ?? []).map(folder => filesUnder(home, folder)))).flat(),
+    ...(kind === 'work' ? await lostWeights() : []),
+  ];
   /** The files of a kind that can go without losing anything that a person has not thrown away. */
   const cleanable = (kind: Kind, files: readonly File[], clips: ReturnType<Known['clips']>): File[] => {
     const jobs = known.work();
@@ -101,8 +130,15 @@ export function storagePart(library: Library, known: Known): HostOf<typeof api>[
         const { previews } = known.needed();
         return files.filter(f => !previews.has(f.name) && !clips.has(f.name) && !arrives(f.name, jobs));
       }
-      case 'work':
-        return files.filter(f => !jobs.has(jobFolder(f.name)));
+      case 'exports': {
+        const exports = known.exports();
+        return files.filter(f => exports.get(jobFolder(f.name))?.again ?? true);
+      }
+      case 'work': {
+        const isListed = listed(),
+          arriving = known.arriving();
+        return files.filter(f => !jobs.has(jobFolder(f.name)) && !arriving.has(jobFolder(f.name)) && !isListed(f.name));
+      }
       case 'backups': // what a restore replaced; the backups themselves go by being replaced
         return files.filter(f => f.name.startsWith('recovery/'));
       default: // clips go by the trash, weights are the user's own
@@ -119,8 +155,9 @@ export function storagePart(library: Library, known: Known): HostOf<typeof api>[
       const trashed: File[] = [];
       const kindOf = async (kind: Kind) => {
         if (kind === 'checkpoints' || kind === 'adapters') {
-          const own = weights.filter(w => w.kind === kind);
-          return { kind, files: own.length, bytes: own.reduce((n, w) => n + w.bytes, 0), cleanable: 0 };
+          const own = weights.filter(w => w.kind === kind),
+            { others } = await ownWeights(kind); // on its way, or taken off the list
+          return { kind, files: own.length + others.length, bytes: own.reduce((n, w) => n + w.bytes, sum(others)), cleanable: 0 };
         }
         if (kind === 'database') {
           const own = ['library.db', 'library.db-wal', 'library.db-shm'].flatMap(name => {
@@ -141,16 +178,19 @@ export function storagePart(library: Library, known: Known): HostOf<typeof api>[
 
     check: async () => {
       const there = new Map<string, number>();
-      for (const folder of ['photos', 'masks', 'clips', 'latents', 'previews', 'work'])
+      for (const folder of ['photos', 'masks', 'clips', 'latents', 'previews', 'exports', 'work'])
         for (const { name, bytes } of await filesUnder(home, folder)) there.set(name, bytes);
+      for (const { name, bytes } of await lostWeights()) there.set(name, bytes);
       // after the files: what has come meanwhile has its row, and is looked for again below
       const clips = known.clips(),
         { photos, previews } = known.needed(),
+        exports = known.exports(),
         jobs = known.retryable();
       const lost = (name: string) => !there.has(name) && !isThere(library, name);
       const missing = [
         ...[...clips].filter(([name]) => lost(name)).map(([, { id, kind }]) => ({ id, what: kind })),
         ...[...photos].filter(lost).map(name => ({ id: name.split('/').at(-1)!, what: 'photos' })),
+        ...[...exports.values()].filter(e => e.gone).map(({ id }) => ({ id, what: 'exports' })),
         ...known
           .weights()
           .filter(w => w.missing)
@@ -158,7 +198,13 @@ export function storagePart(library: Library, known: Known): HostOf<typeof api>[
       ];
       const orphans = [...there]
         .filter(
-          ([name]) => !clips.has(name) && !photos.has(name) && !previews.has(name) && !jobs.has(jobFolder(name)) && !arrives(name, jobs),
+          ([name]) =>
+            !clips.has(name) &&
+            !photos.has(name) &&
+            !previews.has(name) &&
+            !exports.has(jobFolder(name)) &&
+            !jobs.has(jobFolder(name)) &&
+            !arrives(name, jobs),
         )
         .map(([name, bytes]) => ({ name, bytes }));
       return { database: await known.quickCheck(), missing, orphans };
@@ -179,6 +225,7 @@ export function storagePart(library: Library, known: Known): HostOf<typeof api>[
           if (dryRun) continue;
           // Rows first: a latents file that is still there and unknown is an orphan that the next cleaning takes, a row without its file would be a lie.
           if (kind === 'latents') known.forgetLatents(going.map(f => f.name));
+          if (kind === 'exports') known.forgetExports(new Set(going.map(f => jobFolder(f.name))));
           await Promise.all(
             going.map(({ name }) =>
               unlink(fileIn(library, name)).catch((e: unknown) => {
@@ -186,6 +233,10 @@ export function storagePart(library: Library, known: Known): HostOf<typeof api>[
               }),
             ),
           );
+          // each export has a folder of its own; one that is not empty stays
+          if (kind === 'exports')
+            for (const folder of new Set(going.map(f => dirname(f.name))))
+              for (let at = folder; at !== 'exports'; at = dirname(at)) await rmdir(fileIn(library, at)).catch(() => undefined);
         }
       }
       return { files: count, bytes };

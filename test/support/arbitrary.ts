@@ -1,5 +1,6 @@
 /** @file Inputs made from a schema alone: values of its shape, values nearly so, and junk; with the strings and numbers that programs trip over. */
 import fc from 'fast-check';
+import { presetIds } from '../../electron/media/presets.ts';
 import type { z } from 'zod';
 
 /** Strings that paths, SQL, shells, terminals, searches and prototypes trip over. */
@@ -21,6 +22,7 @@ interface Described {
   readonly shape?: Readonly<Record<string, z.ZodType>>;
   readonly innerType?: z.ZodType;
   readonly element?: z.ZodType;
+  readonly items?: readonly z.ZodType[];
   readonly options?: readonly z.ZodType[];
   readonly in?: z.ZodType;
   readonly values?: readonly unknown[];
@@ -66,6 +68,7 @@ export const likely: Known = {
   name: mostly(fc.stringMatching(/^[A-Za-z ]{1,20}$/)),
   notes: mostly(fc.string({ maxLength: 50 })),
   description: mostly(fc.string({ maxLength: 50 })),
+  preset: mostly(fc.constantFrom(...presetIds)),
   seeds: mostly(fc.integer({ min: 1, max: 4 })),
   limit: mostly(fc.integer({ min: 1, max: 500 })),
   stars: mostly(fc.integer({ min: 0, max: 5 })),
@@ -80,7 +83,7 @@ export const junk: fc.Arbitrary<unknown> = fc.oneof(
 ); // prettier-ignore
 
 const idsOf = (schema: z.ZodType): readonly string[] =>
-  ['s', 'p', 'c', 'j', 'k', 'a'].filter(letter => schema.safeParse(`${letter}1`).success);
+  ['s', 'p', 'c', 'j', 'k', 'a', 'e'].filter(letter => schema.safeParse(`${letter}1`).success);
 
 /** Values of a schema's shape. Not all are valid: checks that are code are not known, and some of these strings and numbers are meant to fail them. */
 export function shaped(schema: z.ZodType, known: Known = {}, field = ''): fc.Arbitrary<unknown> {
@@ -110,6 +113,8 @@ export function shaped(schema: z.ZodType, known: Known = {}, field = ''): fc.Arb
         { arbitrary: fc.array(shaped(def.element!, known, field), { maxLength: 30 }), weight: 1 },
       );
     }
+    case 'tuple':
+      return fc.tuple(...def.items!.map(item => shaped(item, known, field)));
     case 'union':
       return fc.oneof(...def.options!.map(o => shaped(o, known, field)));
     case 'enum':

@@ -111,7 +111,7 @@ test('three daily backups and three before migrations are kept, and all made by 
       .map(b => b.createdAt),
     ['2026-11-26T12:00:00Z', '2026-11-25T12:00:00Z', '2026-11-24T12:00:00Z'],
   );
-  assert.match(listBackups(backups)[0]!.name, /^pre-migration-1-2026-11-26T12-00-00Z-15\.db$/);
+  assert.match(listBackups(backups)[0]!.name, new RegExp(`^pre-migration-${newestVersion}-2026-11-26T12-00-00Z-15\\.db$`));
   writeFileSync(join(backups, 'notes.txt'), '');
   writeFileSync(join(backups, 'daily-2026-11-26.db'), '');
   writeFileSync(join(backups, '.daily-2026-11-26T12-00-00Z-99.db.part'), '');
