@@ -245,7 +245,7 @@ export const subjectVerbs = [
       const changes = onlyGiven({
         view: view === 'none' ? null : (view as NonNullable<Photo['view']> | undefined),
         crop: crop === undefined ? undefined : cropOf(crop),
-        mask: mask === undefined ? undefined : mask === 'none' ? null : { base64: readMask(mask) },
+        mask: mask === undefined ? undefined : mask === 'none' ? null : { base64: readMask('--mask', mask) },
       });
       if (!Object.keys(changes).length) throw new UsageError('nothing to change: name --view, --crop or --mask');
       return shown(await client.subjects.editPhoto({ id: photoIdOf(words[0]!), ...changes }));
@@ -275,10 +275,12 @@ function cropOf(text: string): Photo['crop'] {
     throw new UsageError(`--crop is X,Y,W,H in whole pixels of the photo, or none, not '${text}'`);
   return { x: x!, y: y!, width, height };
 }
-function readMask(file: string): string {
+/** A mask's file in base64.
+ * @throws UsageError naming the option that named it */
+export function readMask(option: string, file: string): string {
   try {
     return readFileSync(pathOf(file)).toString('base64');
   } catch (e) {
-    throw new UsageError(`--mask ${basename(file)} cannot be read: ${(e as Error).message}`);
+    throw new UsageError(`${option} ${basename(file)} cannot be read: ${(e as Error).message}`);
   }
 }

@@ -376,6 +376,68 @@ export async function prepareReference(reference: {
     .toBuffer();
 }
 
+/** Pixels of 8 bits: RGB [H, W, 3] or grey [H, W]. */
+export interface Pixels {
+  readonly data: Uint8Array;
+  readonly width: number;
+  readonly height: number;
+}
+
+/**
+ * A photo's pixels, upright, sRGB, over white: all of them, and made small, where it is larger than that.
+ * @param name begins a sentence about it
+ * @param longest the small one's longer side, in pixels
+ * @throws {MediaError} where it is no photo, damaged, or has more than 100 megapixels
+ */
+export async function photoPixels(name: string, bytes: Uint8Array, longest: number): Promise<{ whole: Pixels; small: Pixels }> {
+  photoKind(name, bytes, false);
+  try {
+    await checkPixels(name, bytes);
+    const { data, info } = await sharp(bytes, options)
+      .autoOrient()
+      .flatten({ background: '#ffffff' })
+      .toColourspace('srgb')
+      .raw({ depth: 'uchar' })
+      .toBuffer({ resolveWithObject: true });
+    if (info.channels !== 3) throw new Error(`libvips gave ${info.channels} channels`);
+    const { width, height } = info;
+    const made = await sharp(data, { raw: { width, height, channels: 3 }, limitInputPixels: pixelLimit })
+      .resize(longest, longest, { fit: 'inside', withoutEnlargement: true })
+      .raw()
+      .toBuffer({ resolveWithObject: true });
+    return { whole: { data, width, height }, small: { data: made.data, width: made.info.width, height: made.info.height } };
+  } catch (error) {
+    throw damaged(name, error);
+  }
+}
+
+/** A mask as the library keeps it, of 8-bit grey pixels. Compressed little: somebody waits for it. */
+export async function maskPicture({ data, width, height }: Pixels): Promise<StoredPicture> {
+  const png = await sharp(data, { raw: { width, height, channels: 1 }, limitInputPixels: pixelLimit })
+    .toColourspace('b-w')
+    .png({ compressionLevel: 3, adaptiveFiltering: false })
+    .toBuffer();
+  return stored(png, 'png', width, height);
+}
+
+/**
+ * A stored mask's pixels, made small.
+ * @param of the size that it must have, the photo's
+ * @throws {MediaError} where it is no mask of that size
+ */
+export async function maskPixels(
+  bytes: Uint8Array,
+  of: { width: number; height: number },
+  to: { width: number; height: number },
+): Promise<Uint8Array> {
+  const mask = await checkMask(bytes, of.width, of.height);
+  return sharp(mask.bytes, { limitInputPixels: pixelLimit })
+    .resize(to.width, to.height, { fit: 'fill' })
+    .toColourspace('b-w')
+    .raw()
+    .toBuffer();
+}
+
 /**
  * A small JPEG of one RGB24 frame for progress events.
  * @param frame [H, W, 3]
