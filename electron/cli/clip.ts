@@ -212,7 +212,7 @@ export const clipVerbs = [
   verb({
     name: 'request',
     takes: 'FILE',
-    help: 'what made a clip: an MP4, or the id of a clip or job',
+    help: 'what made a clip: a video file, or the id of a clip or job',
     more: '--json prints the request itself, with what this library lacks of it; generate --like FILE uses it again.',
     uses: ['requests.read', 'requests.of'],
     act: async ({ client, words: [word] }) => {

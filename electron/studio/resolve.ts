@@ -255,19 +255,28 @@ export async function orderOf(
     await writeDurably(path, png);
     referenceImages.push(path);
   }
-  const nameOf = (id: PhotoId): string => {
+  const described = (id: PhotoId): { name: string; handle: string | null } => {
     try {
-      return subjects.get(subjects.ofPhoto(id)).photos.find(p => p.id === id)!.name;
+      const subject = subjects.get(subjects.ofPhoto(id));
+      return {
+        name: subject.photos.find(p => p.id === id)!.name,
+        handle: resolved.subjects.find(s => s.id === subject.id)?.handle ?? null,
+      };
     } catch {
-      return id; // it has been deleted since
+      return { name: id, handle: null }; // it has been deleted since
     }
   };
-  const note: Note = {
+  const note = {
     prompt: request.prompt,
     subjects: resolved.subjects.map(({ name, handle }) => ({ name, handle })),
-    photos: resolved.references.map(({ photoId, sha256 }) => ({ sha256, name: nameOf(photoId) })),
+    photos: resolved.references.map(({ photoId, sha256, crop, mask, cutOut }) => ({
+      sha256,
+      ...described(photoId),
+      crop,
+      mask: cutOut ? mask : null,
+    })),
     cutOut: request.cutOut,
-  };
+  } satisfies Note;
   const { prompt, negativePrompt, seed, numInferenceSteps, guidanceScale, useDynamicCfg, scheduler, numFrames, width, height, fps, fit, precision, noiseDtype, vaeTiling, device } = resolved; // prettier-ignore
   return {
     task: 'generate',
