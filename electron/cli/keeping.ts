@@ -13,6 +13,7 @@ const helps: Readonly<Record<Key, string>> = {
   keepLatents: "keep each clip's final latents",
   threads: 'to compute with; none for as many as fit',
   dailyBackup: 'back up the library once a day',
+  offline: 'contact nobody, whatever is asked',
 };
 const spoken = (value: Settings[Key]) => (value === null ? 'none' : value === true ? 'yes' : value === false ? 'no' : String(value));
 

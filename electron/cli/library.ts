@@ -5,7 +5,7 @@ import type { Opened } from '../contract/wire.ts';
 import { UsageError } from './arguments.ts';
 import { clipEngine } from './engine.ts';
 import { tell } from './print.ts';
-import { toybox } from './toybox.ts';
+import { known, toybox } from './toybox.ts';
 
 const version = (createRequire(import.meta.url)('../../package.json') as { version: string }).version;
 
@@ -25,6 +25,8 @@ export async function openLibrary(home: string | undefined): Promise<Opened> {
       engine: clipEngine(),
       verifier: clipEngine(1),
       embedded: [{ name: 'Toybox', path: toybox }],
+      known: known(),
+      hub: { endpoint: process.env['HF_ENDPOINT'], token: process.env['HF_TOKEN'] },
       can: { paths: true, dragOut: false, reveal: false, pickFolder: false },
     });
   };

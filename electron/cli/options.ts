@@ -50,7 +50,7 @@ const several = {
 
 export const requestOptions = { ...requested, ...shared } as const satisfies OptionTable;
 export const likeOption = {
-  like: ['text', 'ID|FILE', 'begin from what made this clip, job or MP4 (c5, j7, clip.mp4)'],
+  like: ['text', 'ID|FILE', 'begin from what made this clip, job or video file (c5, j7, clip.mp4)'],
 } as const satisfies OptionTable;
 export const batchOptions = { ...requestOptions, ...several, ...likeOption } as const satisfies OptionTable;
 /** All that `generate` takes. */

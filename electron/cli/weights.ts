@@ -2,7 +2,7 @@
 import type { Adapter, Checkpoint } from '../contract/records.ts';
 import { UsageError } from './arguments.ts';
 import { adapterOf, checkpointOf, pathOf, subjectOf } from './names.ts';
-import { size, table } from './print.ts';
+import { card, size, table } from './print.ts';
 import { onlyGiven, verb, type Answer } from './verb.ts';
 
 const checkpointAnswer = (checkpoint: Checkpoint, text: string): Answer => ({ json: { type: 'checkpoint', checkpoint }, text: [text] });
@@ -112,20 +112,41 @@ export const adapterVerbs = [
   verb({
     name: 'adapter add',
     takes: 'FILE',
-    help: 'a LoRA file or folder, used where it lies',
+    help: 'a LoRA file or folder, used where it lies unless --copy is given',
     options: {
+      copy: ['flag', '', 'the library keeps a copy of its own'],
       name: ['text', 'NAME', "what it is called (the file's name if not given)"],
       scale: ['number', 'X', 'what it is multiplied by (1)'],
       subject: ['each', 'S', 'taken for clips of this subject (@kelp or s1); again for each'],
     },
     uses: ['adapters.add', 'subjects.show'],
-    act: async ({ client, words: [file], options: { name, scale, subject } }) => {
+    act: async ({ client, words: [file], options: { name, scale, subject, copy } }) => {
       const subjects = subject && (await subjectIds(client, subject));
-      const adapter = await client.adapters.add({ path: pathOf(file!), ...onlyGiven({ name, scale, subjects }) });
+      const adapter = await client.adapters.add({ path: pathOf(file!), ...onlyGiven({ name, scale, subjects, copy }) });
       return adapterAnswer(
         adapter,
         `${adapter.name} is ${adapter.id}${adapter.rank === null ? '' : `, rank ${adapter.rank}`}, scale ${adapter.scale}`,
       );
+    },
+  }),
+  verb({
+    name: 'adapter inspect',
+    takes: 'ADAPTER',
+    help: 'what is in it, read anew; ADAPTER is a2 or its name',
+    uses: ['adapters.list', 'adapters.inspect'],
+    act: async ({ client, words: [word] }) => {
+      const { id, name, scale, subjects } = await adapterOf(client, word!),
+        found = await client.adapters.inspect({ id });
+      const lines = card(`${id}  ${name}`, [
+        ['rank', found.ranks.join(', ')],
+        ['alpha', found.alphas.join(', ')],
+        ['modules', String(found.modules)],
+        ['trained on', found.transformerClass],
+        ['size', size(found.bytes)],
+        ['scale', String(scale)],
+        ['for', subjects.join(' ')],
+      ]);
+      return { json: { type: 'inspected', id, ...found }, text: [...lines, ...found.notices] };
     },
   }),
   verb({
@@ -163,12 +184,12 @@ export const adapterVerbs = [
   verb({
     name: 'adapter remove',
     takes: 'ADAPTER',
-    help: 'take it off the list; its file stays',
+    help: "take it off the list; its file stays, but a copy of the library's own goes",
     uses: ['adapters.list', 'adapters.remove'],
     act: async ({ client, words: [word] }) => {
       const { id, name } = await adapterOf(client, word!);
       await client.adapters.remove({ id });
-      return { json: { type: 'removed', id }, text: [`${name} (${id}) is off the list; its file stays`] };
+      return { json: { type: 'removed', id }, text: [`${name} (${id}) is off the list; a file outside the library stays`] };
     },
   }),
 ] as const;

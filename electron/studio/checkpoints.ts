@@ -1,16 +1,19 @@
 /** @file Checkpoints and adapters: used where they lie, read whole once, known by their content from then on. */
 import { existsSync, statSync } from 'node:fs';
-import { basename, dirname, resolve } from 'node:path';
+import { mkdir, rename, rm } from 'node:fs/promises';
+import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { z } from 'zod';
 import type { api } from '../contract/api.ts';
 import { StudioError } from '../contract/errors.ts';
 import { rowOf, type AdapterId, type CheckpointId, type SubjectId } from '../contract/ids.ts';
 import { adapter, checkpoint, sha256, type Adapter, type Checkpoint } from '../contract/records.ts';
 import type { HostOf } from '../contract/rpc.ts';
-import type { Engine, Verified } from '../../native-models/tasks.ts';
+import { asFailure, type Engine, type Verified } from '../../native-models/tasks.ts';
+import { fileError } from '../media/error.ts';
+import { syncFolder } from '../media/files.ts';
 import { DatabaseError } from './database.ts';
 import type { Library } from './library.ts';
-import { absolute, readRecord } from './rows.ts';
+import { absolute, copyWhole, folderIn, readRecord } from './rows.ts';
 
 /** A checkpoint that comes with the program. */
 export interface Embedded {
@@ -46,9 +49,35 @@ export interface Catalogue {
    * @param sha256 what a job was queued with
    * @throws StudioError `missing` where they are gone, `conflict` where they have become something else */
   place(id: CheckpointId | AdapterId, sha256?: string, signal?: AbortSignal): Promise<string>;
-  /** What each takes on the disk, wherever that is. */
-  files(): { readonly id: string; readonly kind: 'checkpoints' | 'adapters'; readonly bytes: number; readonly missing: boolean }[];
+  /** The checkpoint that lies at a path, where the list has one. */
+  at(path: string): Checkpoint | undefined;
+  /** Takes a folder of the library's own into the list, and where its content is known already, knows it there from now on.
+   * @param name what it is called if it has no name yet */
+  adopt(path: string, name: string, signal: AbortSignal): Promise<Checkpoint>;
+  /** What each takes on the disk, wherever that is. `own`: its folder inside the library, relative to it and with `/`; null elsewhere. */
+  files(): {
+    readonly id: string;
+    readonly kind: 'checkpoints' | 'adapters';
+    readonly bytes: number;
+    readonly missing: boolean;
+    readonly own: string | null;
+  }[];
+  /** Folders inside the library that are about to be listed. */
+  arriving(): ReadonlySet<string>;
 }
+
+interface AdapterWords {
+  readonly name?: string | undefined;
+  /** If it has no name yet. */
+  readonly else?: string;
+  readonly scale?: number;
+  readonly checkpointId?: CheckpointId;
+  /** The library's copy: where it lies from now on. */
+  readonly own?: boolean;
+}
+/** Where the library's own copy of an adapter lies in it. */
+const ownCopy = /^adapters\/[0-9a-f]{64}$/;
+const adapterName = (path: string): string => basename(path).replace(/\.safetensors$/i, '') || 'adapter';
 
 /** @param verify an engine that reads files; it computes nothing
  * @param embedded the checkpoints that come with the program; the first is the default of a new library */
@@ -56,8 +85,16 @@ export function catalogue(library: Library, verify: Pick<Engine, 'verify'>, embe
   const { db } = library;
   const never = new AbortController().signal;
   const now = () => new Date().toISOString();
-  /** Rows name an embedded checkpoint's files by this, since the program may have been moved since. */
-  const marks = embedded.map(({ path }) => ({ mark: `embedded:${basename(path)}`, path: resolve(path) }));
+  /** Rows name the files of an embedded checkpoint, and those inside the library, by these, since the program or the library may have been moved since. */
+  const marks = [
+    ...embedded.map(({ path }) => ({ mark: `embedded:${basename(path)}`, path: resolve(path) })),
+    { mark: 'library:', path: library.home },
+  ];
+  /** Relative to the library, with `/`; null where it lies elsewhere. */
+  const inLibrary = (path: string): string | null => {
+    const inside = relative(library.home, path);
+    return inside === '' || inside.startsWith('..') || isAbsolute(inside) ? null : inside.replaceAll('\\', '/');
+  };
   const toRow = (path: string) => {
     const inside = marks.find(m => path === m.path || path.startsWith(`${m.path}/`) || path.startsWith(`${m.path}\\`));
     return inside ? inside.mark + path.slice(inside.path.length) : path;
@@ -113,8 +150,15 @@ export function catalogue(library: Library, verify: Pick<Engine, 'verify'>, embe
     library.say({ type: 'checkpoint', checkpoint: told });
     return told;
   };
-  /** Writes what was found at `path`: a new row, or the row that had this content or this place. */
-  const keepCheckpoint = async (path: string, name: string | undefined, isEmbedded: boolean, signal?: AbortSignal): Promise<Checkpoint> => {
+  /** Writes what was found at `path`: a new row, or the row that had this content or this place.
+   * @param ours with the program's own, and with what the library keeps itself, `path` is where it lies from now on; `else`: its name if it has none */
+  const keepCheckpoint = async (
+    path: string,
+    name: string | undefined,
+    ours: { readonly embedded: boolean; readonly else?: string } | undefined,
+    signal?: AbortSignal,
+  ): Promise<Checkpoint> => {
+    const isEmbedded = ours?.embedded ?? false;
     const found = await read(path, signal);
     if (found.kind !== 'checkpoint')
       throw new StudioError('badFile', `${basename(path)} is an adapter, not a checkpoint: add it as an adapter`);
@@ -126,13 +170,13 @@ export function catalogue(library: Library, verify: Pick<Engine, 'verify'>, embe
         (isEmbedded ? db.get<Row>('SELECT * FROM checkpoints WHERE path = ?', toRow(path)) : undefined);
       const old = before && readRecord(checkpointRow, before.record, `checkpoint k${before.id}`);
       // A copy of what is known and in its place changes nothing but the name.
-      if (before && old && !isEmbedded && before.path !== toRow(path) && old.sha256 === found.sha256 && !gone(before.path, old.files)) {
+      if (before && old && !ours && before.path !== toRow(path) && old.sha256 === found.sha256 && !gone(before.path, old.files)) {
         if (name !== undefined && !old.embedded)
           db.run('UPDATE checkpoints SET record = ? WHERE id = ?', JSON.stringify({ ...old, name }), before.id);
         return `k${before.id}`;
       }
       const record = checkpointRow.parse({
-        name: name ?? old?.name ?? (basename(path) || 'checkpoint'),
+        name: name ?? old?.name ?? ours?.else ?? (basename(path) || 'checkpoint'),
         className: found.className,
         sha256: found.sha256,
         bytes: found.bytes,
@@ -178,7 +222,7 @@ export function catalogue(library: Library, verify: Pick<Engine, 'verify'>, embe
         try {
           const row = db.get<Row>('SELECT * FROM checkpoints WHERE path = ?', toRow(resolve(path)));
           const seen = row && readRecord(checkpointRow, row.record, `checkpoint k${row.id}`).files;
-          if (!seen || state(resolve(path), seen) !== 'same') await keepCheckpoint(resolve(path), name, true);
+          if (!seen || state(resolve(path), seen) !== 'same') await keepCheckpoint(resolve(path), name, { embedded: true });
         } catch (e) {
           if (!(e instanceof Error) || e instanceof DatabaseError) throw e;
           trouble ??= e;
@@ -213,16 +257,16 @@ export function catalogue(library: Library, verify: Pick<Engine, 'verify'>, embe
   const writeAdapter = (
     path: string,
     found: Extract<Verified, { kind: 'adapter' }>,
-    { name, scale, checkpointId }: { name?: string | undefined; scale?: number; checkpointId?: CheckpointId },
+    { name, else: otherwise, scale, checkpointId, own = false }: AdapterWords,
   ): AdapterId => {
     const before =
       db.get<Row>('SELECT * FROM adapters WHERE sha256 = ?', found.sha256) ??
       db.get<Row>('SELECT * FROM adapters WHERE path = ?', toRow(path));
     const old = before && readRecord(adapterRow, before.record, `adapter a${before.id}`);
-    const stays = old?.sha256 === found.sha256 && !gone(before!.path, old.files), // a copy of what is known and in its place
+    const stays = !own && old?.sha256 === found.sha256 && !gone(before!.path, old.files), // a copy of what is known and in its place
       place = stays ? before!.path : toRow(path);
     const record = adapterRow.parse({
-      name: name ?? old?.name ?? basename(path).replace(/\.safetensors$/i, ''),
+      name: name ?? old?.name ?? otherwise ?? adapterName(path),
       sha256: found.sha256,
       bytes: found.bytes,
       rank: found.ranks.length === 1 ? found.ranks[0] : null,
@@ -236,6 +280,47 @@ export function catalogue(library: Library, verify: Pick<Engine, 'verify'>, embe
     else db.run('INSERT INTO adapters (sha256, path, record) VALUES (?, ?, ?)', found.sha256, toRow(path), JSON.stringify(record));
     return `a${db.get<{ id: number }>('SELECT id FROM adapters WHERE sha256 = ?', found.sha256)!.id}`;
   };
+  const arriving = new Set<string>();
+  let copies: Promise<unknown> = Promise.resolve();
+  /** One after the other: two may be of the same content. */
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const mine = copies.then(work);
+    copies = mine.catch(() => undefined);
+    return mine;
+  };
+  /** Sees to the library's own copy of an adapter, `adapters/<its SHA-256>`: it appears there only whole.
+   * @param found what lies at `from`
+   * @param keep writes the row, with what was read at the copy's place */
+  const copyAdapter = <T>(from: string, found: Verified, signal: AbortSignal, keep: (path: string, there: Verified) => T): Promise<T> =>
+    inTurn(async () => {
+      const folder = join(await folderIn(library, 'adapters'), found.sha256),
+        part = `${folder}.part`,
+        base = statSync(from).isDirectory() ? from : dirname(from),
+        names = [inLibrary(folder)!, inLibrary(part)!];
+      const listed = db.get<Row>('SELECT * FROM adapters WHERE path = ?', toRow(folder));
+      if (listed && state(folder, readRecord(adapterRow, listed.record, `adapter a${listed.id}`).files) === 'same')
+        return keep(folder, await read(folder, signal));
+      for (const name of names) arriving.add(name);
+      try {
+        await rm(part, { recursive: true, force: true }); // what a killed copy has left
+        await mkdir(part);
+        for (const file of found.files) await copyWhole(resolve(base, file.path), join(part, basename(file.path)), { signal });
+        const there = await read(part, signal);
+        if (there.sha256 !== found.sha256)
+          throw new StudioError('conflict', `${basename(from)} has changed while it was copied: wait until it is complete, then try again`);
+        await rm(folder, { recursive: true, force: true });
+        await rename(part, folder);
+        await syncFolder(dirname(folder));
+        return keep(folder, there);
+      } catch (error) {
+        await rm(part, { recursive: true, force: true }).catch(() => undefined); // the first error says more
+        throw error instanceof Error && 'syscall' in error ? fileError(`cannot write ${folder}`, error) : error;
+      } finally {
+        for (const name of names) arriving.delete(name);
+      }
+    });
+  /** What is wrong, or to be known, of a file in words that tell no path. */
+  const plainly = (text: string, path: string, name: string): string => text.replaceAll(path, () => name);
   const giveTo = (id: AdapterId, subjects: readonly SubjectId[]) => {
     db.run('DELETE FROM adapter_subjects WHERE adapter = ?', rowOf(id));
     for (const subject of subjects) {
@@ -267,6 +352,8 @@ export function catalogue(library: Library, verify: Pick<Engine, 'verify'>, embe
       record: readRecord(isCheckpoint ? checkpointRow : adapterRow, row.record, id),
     };
   };
+  const lost = (id: string, name: string) =>
+    new StudioError('missing', `${name} (${id}) is not where it was: plug in its drive, say where it is now, or remove it from the list`);
   /** Only these of the record: reading gigabytes takes its time, and meanwhile it may have been given another name. */
   const keepFiles = (table: string, row: number, files: Verified['files']) =>
     db.run(`UPDATE ${table} SET record = json_set(record, '$.files', json(?)) WHERE id = ?`, JSON.stringify(files), row);
@@ -295,7 +382,7 @@ export function catalogue(library: Library, verify: Pick<Engine, 'verify'>, embe
       },
       add: async ({ path, name }, signal) => {
         await whenReady();
-        return keepCheckpoint(absolute(path), name, false, signal);
+        return keepCheckpoint(absolute(path), name, undefined, signal);
       },
       edit: ({ id, name, isDefault }) => {
         db.transaction(() => {
@@ -325,17 +412,44 @@ export function catalogue(library: Library, verify: Pick<Engine, 'verify'>, embe
         await whenReady();
         return { adapters: db.all<Row>('SELECT * FROM adapters ORDER BY id').map(adapterOf) };
       },
-      add: async ({ path, name, scale, subjects }, signal) => {
+      add: async ({ path, name, scale, subjects, copy }, signal) => {
         await whenReady();
         const there = await read(absolute(path), signal);
-        if (there.kind !== 'adapter')
-          throw new StudioError('badFile', `${basename(path)} is a checkpoint, not an adapter: add it as a checkpoint`);
-        const id = db.transaction(() => {
-          const id = writeAdapter(absolute(path), there, { name, scale });
-          giveTo(id, subjects);
-          return id;
-        });
+        const keep = (at: string, found: Verified, own: boolean) => {
+          if (found.kind !== 'adapter')
+            throw new StudioError('badFile', `${basename(path)} is a checkpoint, not an adapter: add it as a checkpoint`);
+          return db.transaction(() => {
+            const id = writeAdapter(at, found, { name, else: adapterName(path), scale, own });
+            giveTo(id, subjects);
+            return id;
+          });
+        };
+        const before = db.get<Row>('SELECT * FROM adapters WHERE sha256 = ?', there.sha256),
+          isOurs =
+            before?.path.startsWith('embedded:') === true &&
+            !gone(before.path, readRecord(adapterRow, before.record, `adapter a${before.id}`).files);
+        const id =
+          copy && there.kind === 'adapter' && !isOurs // what comes with the program stays with it
+            ? await copyAdapter(path, there, signal, (at, found) => keep(at, found, true))
+            : keep(absolute(path), there, false);
         return sayAdapter(id);
+      },
+      inspect: async ({ id }, signal) => {
+        await whenReady();
+        const { row, record } = kept(id),
+          path = fromRow(row.path);
+        const changed = () => new StudioError('conflict', `${record.name} (${id}) has changed since it was added: add it anew`);
+        if (gone(row.path, record.files)) throw lost(id, record.name);
+        let found: Verified;
+        try {
+          found = await read(path, signal);
+        } catch (error) {
+          const { code, text } = asFailure(error);
+          throw new StudioError(code, plainly(text, path, record.name), { cause: error });
+        }
+        if (found.kind !== 'adapter' || found.sha256 !== record.sha256) throw changed();
+        const { ranks, alphas, modules, transformerClass = null, bytes, notices } = found;
+        return { ranks, alphas, modules, transformerClass, bytes, notices: notices.map(text => plainly(text, path, record.name)) };
       },
       edit: ({ id, name, scale, subjects }) => {
         db.transaction(() => {
@@ -347,14 +461,22 @@ export function catalogue(library: Library, verify: Pick<Engine, 'verify'>, embe
         });
         return sayAdapter(id);
       },
-      remove: ({ id }) => {
-        db.transaction(() => {
+      remove: async ({ id }) => {
+        const path = db.transaction(() => {
           const row = adapterById(id),
             record = readRecord(adapterRow, row.record, `adapter a${row.id}`);
           canGo(record, row.path.startsWith('embedded:'));
           db.run('DELETE FROM adapters WHERE id = ?', row.id);
+          return row.path;
         });
         library.say({ type: 'gone', id });
+        const own = inLibrary(fromRow(path));
+        if (own === null || !ownCopy.test(own)) return;
+        await inTurn(async () => {
+          // a copy that cannot be removed is cleaned away with what other work has left
+          if (!db.get('SELECT id FROM adapters WHERE path = ?', path))
+            await rm(fromRow(path), { recursive: true, force: true }).catch(() => undefined);
+        });
       },
       find: async ({ id, path }, signal) => {
         await moveTo(id, path, signal);
@@ -378,16 +500,22 @@ export function catalogue(library: Library, verify: Pick<Engine, 'verify'>, embe
       const { id, scale } = adapterOf(adapterById(recommended.adapterId));
       return [{ id, scale }];
     },
-    files: () => [
-      ...db
-        .all<Row & { is_default: number }>('SELECT * FROM checkpoints ORDER BY id')
-        .map(checkpointOf)
-        .map(({ id, bytes, missing }) => ({ id, kind: 'checkpoints' as const, bytes, missing })),
-      ...db
-        .all<Row>('SELECT * FROM adapters ORDER BY id')
-        .map(adapterOf)
-        .map(({ id, bytes, missing }) => ({ id, kind: 'adapters' as const, bytes, missing })),
-    ],
+    at: path => {
+      const row = db.get<Row & { is_default: number }>('SELECT * FROM checkpoints WHERE path = ?', toRow(path));
+      return row && checkpointOf(row);
+    },
+    adopt: async (path, name, signal) => {
+      await whenReady();
+      return keepCheckpoint(path, undefined, { embedded: false, else: name }, signal);
+    },
+    files: () =>
+      (['checkpoints', 'adapters'] as const).flatMap(kind =>
+        db
+          .all<Row & { is_default: number }>(`SELECT * FROM ${kind} ORDER BY id`)
+          .map(row => ({ ...(kind === 'checkpoints' ? checkpointOf(row) : adapterOf(row)), own: inLibrary(fromRow(row.path)) }))
+          .map(({ id, bytes, missing, own }) => ({ id, kind, bytes, missing, own })),
+      ),
+    arriving: () => arriving,
     place: async (id, sha256, signal) => {
       await whenReady();
       const { table, row, record } = kept(id),
@@ -396,11 +524,7 @@ export function catalogue(library: Library, verify: Pick<Engine, 'verify'>, embe
         new StudioError('conflict', `the files of ${record.name} (${id}) have changed since this was queued: queue it again`);
       if (sha256 !== undefined && sha256 !== record.sha256) throw changed();
       const now = state(path, record.files);
-      if (now === 'missing')
-        throw new StudioError(
-          'missing',
-          `${record.name} (${id}) is not where it was: plug in its drive, say where it is now, or remove it from the list`,
-        );
+      if (now === 'missing') throw lost(id, record.name);
       if (now === 'changed') {
         const there = await read(path, signal);
         if (there.sha256 !== record.sha256) throw changed();

@@ -1,0 +1,442 @@
+/** @file Known checkpoints on their way into a library, adapters that the library keeps a copy of, and the offline switch, through the studio as every client sees it. */
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, afterEach, test } from 'node:test';
+import { api } from '../../electron/contract/api.ts';
+import type { CatalogueEntry } from '../../electron/contract/catalogue.ts';
+import { event as eventSchema, type StudioEvent } from '../../electron/contract/events.ts';
+import type { Download } from '../../electron/contract/records.ts';
+import { client, inProcess } from '../../electron/contract/rpc.ts';
+import { clipEngine } from '../../electron/cli/engine.ts';
+import { known, toybox } from '../../electron/cli/toybox.ts';
+import { openStudio } from '../../electron/studio/owner.ts';
+import { startStudio, type Studio, type StudioOptions } from '../../electron/studio/studio.ts';
+import { startHub as startOne, type Hub } from '../support/hub.ts';
+import { refused } from '../support/library.ts';
+import { painter } from '../support/painter.ts';
+import { root, run, sleep } from '../support/run.ts';
+
+const all = mkdtempSync(join(tmpdir(), 'protagonist-known-'));
+const verifier = clipEngine(30);
+const hubs: Hub[] = [];
+after(async () => {
+  await verifier.close();
+  await Promise.all(hubs.map(hub => hub.close()));
+  rmSync(all, { recursive: true, force: true });
+});
+
+/** A real checkpoint, as small as they come. */
+const tiny = join(root, 'test/parity/cases/tiny');
+const files = new Map(
+  readdirSync(tiny, { recursive: true, withFileTypes: true })
+    .filter(e => e.isFile())
+    .map(e => join(e.parentPath, e.name))
+    .map(file => [file.slice(tiny.length + 1).replaceAll('\\', '/'), readFileSync(file)]),
+);
+const total = [...files.values()].reduce((n, b) => n + b.length, 0);
+const startHub = async (options: Partial<Parameters<typeof startOne>[0]> = {}): Promise<Hub> => {
+  const hub = await startOne({ files, ...options });
+  hubs.push(hub);
+  return hub;
+};
+const licence = 'Some Licence',
+  id = 'some-model';
+
+let n = 0;
+const newHome = (): string => {
+  const home = join(all, `library-${++n}`);
+  mkdirSync(home);
+  return home;
+};
+const optionsOf = (home: string, hub: Hub | undefined, more: Partial<StudioOptions> = {}): StudioOptions => ({
+  home,
+  version: (createRequire(import.meta.url)('../../package.json') as { version: string }).version,
+  engine: { ...painter(), verify: (...order) => verifier.verify(...order) },
+  verifier: { verify: (...order) => verifier.verify(...order), close: () => Promise.resolve() },
+  embedded: [{ name: 'Toybox', path: toybox }],
+  known: [...known().filter(entry => 'embedded' in entry), ...(hub ? [hub.entry] : [])] satisfies CatalogueEntry[],
+  hub: { endpoint: hub?.endpoint },
+  can: { paths: true, dragOut: false, reveal: false, pickFolder: false },
+  ...more,
+});
+let studio: Studio | undefined;
+afterEach(async () => {
+  await studio?.close();
+  studio = undefined;
+});
+async function open(home: string, hub?: Hub, more: Partial<StudioOptions> = {}) {
+  studio = await startStudio(optionsOf(home, hub, more));
+  const events: StudioEvent[] = [];
+  studio.subscribe(event => events.push(eventSchema.parse(event)));
+  const call = client(api, inProcess(studio.answer, studio.subscribe));
+  const now = async (): Promise<Download> => (await call.downloads.list({})).downloads.find(d => d.id === id)!;
+  const until = async (...states: Download['state'][]): Promise<Download> => {
+    for (const end = performance.now() + 30_000; performance.now() < end; await sleep(10)) {
+      const found = await now();
+      const told = events.some(e => e.type === 'download' && e.download.id === id && e.download.state === found.state);
+      if (told && states.includes(found.state)) return found;
+    }
+    assert.fail(`it is ${JSON.stringify(await now())}`);
+  };
+  const close = async () => {
+    await studio?.close();
+    studio = undefined;
+  };
+  return { call, events, now, until, close };
+}
+const everyFile = (folder: string) =>
+  existsSync(folder) ? readdirSync(folder, { recursive: true, withFileTypes: true }).filter(e => e.isFile()).length : 0;
+
+test('one that has come is a checkpoint by itself, wherever the library goes; off the list it can be put back without the hub, or thrown away', async () => {
+  const hub = await startHub(),
+    home = newHome(),
+    { call, events, now, until, close } = await open(home, hub);
+  const { downloads, network } = await call.downloads.list({});
+  assert.deepEqual(
+    downloads.map(d => [d.id, d.state, d.checkpointId]),
+    [
+      ['toybox', 'here', 'k1'],
+      [id, 'none', null],
+    ],
+  );
+  assert.equal(network.offline, false);
+  assert.equal(network.endpoint, `${hub.endpoint}/`);
+  assert.ok(network.contacts.some(c => c.host === '127.0.0.1') && network.contacts.every(c => c.why !== ''));
+  for (const accepted of [null, 'MIT', ''])
+    await assert.rejects(
+      call.downloads.start({ id, accepted }),
+      refused('needsConfirmation', /comes under the Some Licence \(https:\/\/example.com/),
+    );
+  await assert.rejects(
+    call.downloads.start({ id: 'other' }),
+    refused('notFound', /no checkpoint is known by the name other: there are toybox, some-model/),
+  );
+  assert.equal((await call.downloads.start({ id: 'toybox' })).state, 'here');
+  await assert.rejects(call.downloads.cancel({ id: 'toybox' }), refused('conflict', /comes with Protagonist/));
+  await assert.rejects(call.downloads.pause({ id }), refused('conflict', /nothing to pause/));
+  assert.deepEqual([hub.asked.length, everyFile(join(home, 'checkpoints'))], [0, 0], 'nobody was asked before');
+
+  const begun = await call.downloads.start({ id, accepted: licence });
+  assert.equal(begun.state, 'listing');
+  const here = await until('here');
+  assert.deepEqual([here.checkpointId, here.have, here.bytes, here.exact, here.files.length], ['k2', total, total, true, files.size]);
+  const { checkpoints } = await call.checkpoints.list({});
+  assert.deepEqual(
+    checkpoints.map(c => [c.name, c.isDefault, c.missing, c.embedded]),
+    [
+      ['Toybox', true, false, true],
+      ['Some Model', false, false, false],
+    ],
+  );
+  const told = events.flatMap(e => (e.type === 'download' ? [e.download] : []));
+  assert.deepEqual(told.at(-1), here);
+  assert.ok(
+    told.some(d => d.state === 'downloading' && d.files.every(f => f.state === 'checking')),
+    'it is read before it is here',
+  );
+  assert.ok(events.some(e => e.type === 'checkpoint' && e.checkpoint.id === 'k2'));
+  assert.doesNotMatch(JSON.stringify([...events, here]), new RegExp(home));
+  assert.equal((await call.downloads.start({ id })).state, 'here');
+  await assert.rejects(call.downloads.cancel({ id }), refused('conflict', /is the checkpoint k2/));
+  const kinds = Object.fromEntries((await call.storage.show({})).kinds.map(k => [k.kind, k]));
+  assert.deepEqual([kinds['checkpoints']!.cleanable, kinds['work']!.cleanable], [0, 0]);
+  assert.deepEqual((await call.storage.check({})).orphans, []);
+  await close();
+
+  const moved = `${home}-moved`;
+  renameSync(home, moved);
+  const again = await open(moved, hub),
+    asked = hub.asked.length;
+  assert.deepEqual(
+    (await again.call.checkpoints.list({})).checkpoints.map(c => c.missing),
+    [false, false],
+  );
+  assert.equal((await again.now()).state, 'here');
+  await again.call.checkpoints.remove({ id: 'k2' });
+  assert.deepEqual(await again.now().then(d => [d.state, d.have]), ['begun', total], 'its files stay, and it stays off the list');
+  await again.call.settings.edit({ offline: true });
+  await again.call.downloads.start({ id });
+  const back = await again.until('here');
+  assert.equal(back.checkpointId, 'k3');
+  assert.equal(hub.asked.length, asked, 'nobody was asked');
+  await again.call.checkpoints.remove({ id: 'k3' });
+  assert.deepEqual(await again.call.downloads.cancel({ id }).then(d => [d.state, d.have]), ['none', 0]);
+  assert.equal(everyFile(join(moved, 'checkpoints')), 0);
+  assert.deepEqual([now === again.now, (await again.call.checkpoints.list({})).checkpoints.length], [false, 1]);
+});
+
+test('paused, closed and opened it goes on from what is there, unasked about its licence; what came just before the end is taken up by itself', async () => {
+  const hub = await startHub({ slow: true }),
+    home = newHome(),
+    first = await open(home, hub);
+  if (process.platform === 'linux') hub.carefulFrom = 0; // what lies in the system's buffers would count as sent
+  await first.call.downloads.start({ id, accepted: licence });
+  while ((await first.now()).have < total / 10) await sleep(5);
+  assert.equal((await first.call.downloads.start({ id })).state, 'downloading', 'it is under way already');
+  const paused = await first.call.downloads.pause({ id }),
+    { sent } = hub;
+  assert.ok(paused.state === 'begun' && paused.have >= total / 10 && paused.have < total && paused.bytes === total, JSON.stringify(paused));
+  await sleep(100);
+  assert.equal(hub.sent, sent, 'nothing comes while it is paused');
+  const shown = Object.fromEntries((await first.call.storage.show({})).kinds.map(k => [k.kind, k]));
+  const [own] = (await first.call.checkpoints.list({})).checkpoints;
+  assert.ok(shown['checkpoints']!.bytes >= own!.bytes + paused.have && shown['work']!.cleanable === 0);
+  assert.deepEqual((await first.call.storage.check({})).orphans, []);
+  await first.call.downloads.start({ id });
+  await first.close(); // in the middle of it
+  assert.equal(everyFile(join(home, 'checkpoints', id)), 0);
+
+  const second = await open(home, hub);
+  assert.equal((await second.now()).state, 'begun');
+  await second.call.downloads.start({ id });
+  await second.until('here');
+  assert.ok(hub.sent <= total + 2 * 3 * 2 * 2 ** 14, `${hub.sent} bytes were sent for ${total}`); // two stops, three files at once, a piece or two of each
+  await second.close();
+
+  // an owner that was killed between the folder and its row
+  const other = newHome();
+  mkdirSync(join(other, 'checkpoints'));
+  cpSync(join(home, 'checkpoints', id), join(other, 'checkpoints', id), { recursive: true });
+  const asked = hub.asked.length,
+    third = await open(other, hub);
+  assert.equal((await third.until('here')).checkpointId, 'k2');
+  assert.equal(hub.asked.length, asked);
+});
+
+test('canceled it leaves nothing; two calls at once are one download; what is no checkpoint says so and can be tried again', async () => {
+  const slow = await startHub({ slow: true }),
+    home = newHome(),
+    first = await open(home, slow);
+  const both = await Promise.all([0, 1, 2].map(() => first.call.downloads.start({ id, accepted: licence })));
+  assert.ok(both.every(d => d.state === 'listing' || d.state === 'downloading'));
+  while ((await first.now()).have < total / 20) await sleep(5);
+  const [canceled] = await Promise.all([
+    first.call.downloads.cancel({ id }),
+    first.call.downloads.pause({ id }).catch(refused('conflict')),
+  ]);
+  assert.equal(canceled.state, 'none');
+  assert.deepEqual(readdirSync(join(home, 'checkpoints')), []);
+  const put = join(home, 'checkpoints', id, 'model_index.json'); // by a person
+  mkdirSync(join(put, '..'));
+  writeFileSync(put, '{}');
+  await first.call.downloads.start({ id, accepted: licence });
+  assert.match((await first.until('failed')).failure!.text, /^checkpoints\/some-model holds something else already/);
+  assert.equal((await first.call.downloads.cancel({ id })).state, 'none');
+  assert.ok(existsSync(put), 'it is not ours to delete');
+  rmSync(join(put, '..'), { recursive: true });
+  await first.close();
+
+  let wrong = true as boolean;
+  const lying = await startHub({ misbehave: () => (wrong ? 'wrongBytes' : undefined) }),
+    second = await open(home, lying);
+  await second.call.downloads.start({ id, accepted: licence });
+  const failed = await second.until('failed');
+  assert.match(failed.failure!.text, /arrived twice with other bytes than the hub promises/);
+  assert.equal(failed.failure!.code, 'badFile');
+  assert.ok(second.events.some(e => e.type === 'download' && e.download.state === 'failed'));
+  wrong = false;
+  await second.call.downloads.start({ id, accepted: licence });
+  await second.until('here');
+  await second.close();
+
+  // whole, as the hub has it, and yet nothing that can be run
+  const broken = await startHub({ files: new Map([...files].filter(([path]) => !path.startsWith('vae/'))) }),
+    third = await open(newHome(), broken);
+  await third.call.downloads.start({ id, accepted: licence });
+  const useless = await third.until('failed');
+  assert.match(useless.failure!.text, /vae/);
+  assert.doesNotMatch(useless.failure!.text, new RegExp(all));
+  assert.equal((await third.call.downloads.cancel({ id })).state, 'none');
+});
+
+test('a wrong HF_ENDPOINT or HF_TOKEN keeps no library shut, and is told without its secrets', async () => {
+  for (const [hub, words] of [
+    [{ endpoint: 'ftp://me:secret@x' }, /HF_ENDPOINT holds something/],
+    [{ endpoint: 'http://example.com' }, /is not encrypted/],
+    [{ token: 'hf_secret\r\nx: y' }, /HF_TOKEN holds characters/],
+  ] as const) {
+    const { call, close } = await open(newHome(), undefined, { hub, known: known() });
+    assert.equal((await call.checkpoints.list({})).checkpoints.length, 1);
+    for (const asked of [call.downloads.list({}), call.downloads.start({ id: 'cogvideox-5b', accepted: 'CogVideoX License' })])
+      await assert.rejects(asked, (e: Error) => {
+        assert.doesNotMatch(e.message, /secret/);
+        return refused('badInput', words)(e);
+      });
+    await close();
+  }
+});
+
+test('an adapter is copied whole, told without a path, and its copy goes with it', async () => {
+  const home = newHome(),
+    mine = join(all, 'mine.safetensors'),
+    { call, close } = await open(home);
+  cpSync(join(toybox, 'adapter/pytorch_lora_weights_transformer.safetensors'), mine);
+  const bytes = readFileSync(mine);
+  writeFileSync(mine, Buffer.concat([bytes.subarray(0, -1), Buffer.from([0x3c])])); // not the one that comes with the program
+  const lying = await call.adapters.add({ path: mine, name: 'Mine' });
+  const [added, twice] = await Promise.all([
+    call.adapters.add({ path: mine, copy: true, scale: 0.5 }),
+    call.adapters.add({ path: mine, copy: true, scale: 0.5 }),
+  ]);
+  assert.deepEqual([added.id, added.name, added.scale, twice.id], [lying.id, 'Mine', 0.5, lying.id]);
+  assert.deepEqual(readdirSync(join(home, 'adapters')), [added.sha256]);
+  rmSync(mine);
+  const seen = await call.adapters.inspect({ id: added.id });
+  assert.deepEqual([seen.ranks.length, seen.modules > 0, seen.bytes], [1, true, bytes.length]);
+  assert.doesNotMatch(JSON.stringify(seen), /protagonist-known|safetensors/);
+  await close();
+
+  const moved = `${home}-moved`;
+  renameSync(home, moved);
+  const again = await open(moved);
+  const found = (await again.call.adapters.list({})).adapters.find(a => a.id === added.id)!;
+  assert.equal(found.missing, false);
+  // copies that were killed, and of nobody
+  const stray = join(moved, 'adapters', 'f'.repeat(64)),
+    own = join(moved, 'adapters', 'a friend’s.safetensors'),
+    lost = join(moved, 'checkpoints', 'forgotten.part');
+  for (const folder of [stray, `${stray}.part`, lost]) {
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, 'x'), Buffer.alloc(1000));
+  }
+  writeFileSync(own, 'x');
+  assert.equal((await again.call.storage.check({})).orphans.length, 3);
+  assert.equal((await again.call.storage.show({})).kinds.find(k => k.kind === 'work')!.cleanable, 3000);
+  assert.deepEqual(await again.call.storage.clean({ kinds: ['work'] }), { files: 3, bytes: 3000 });
+  assert.ok(existsSync(own) && everyFile(join(moved, 'adapters', added.sha256)) === 1);
+
+  const file = join(moved, 'adapters', added.sha256, 'mine.safetensors');
+  writeFileSync(file, readFileSync(file).subarray(0, 100));
+  await assert.rejects(again.call.adapters.inspect({ id: added.id }), e => {
+    assert.doesNotMatch(String(e), new RegExp(all));
+    return refused('badFile')(e);
+  });
+  await again.call.adapters.remove({ id: added.id });
+  assert.equal(existsSync(join(moved, 'adapters', added.sha256)), false);
+  await assert.rejects(again.call.adapters.inspect({ id: added.id }), refused('notFound'));
+  const [embedded] = (await again.call.adapters.list({})).adapters;
+  assert.ok((await again.call.adapters.inspect({ id: embedded!.id })).modules > 0);
+  await assert.rejects(again.call.adapters.add({ path: toybox, copy: true }), refused('badFile', /is a checkpoint/));
+});
+
+test('the switch ends what is under way and lets nothing begin; a setting of a later program does not lift it', async () => {
+  const hub = await startHub({ slow: true }),
+    home = newHome(),
+    first = await open(home, hub);
+  await first.call.downloads.start({ id, accepted: licence });
+  while ((await first.now()).have < total / 20) await sleep(5);
+  await first.call.settings.edit({ offline: true });
+  const { sent } = hub,
+    asked = hub.asked.length;
+  const ended = await first.until('failed');
+  assert.match(ended.failure!.text, /the offline switch is on/);
+  assert.ok(ended.have > 0);
+  await assert.rejects(first.call.downloads.start({ id, accepted: licence }), refused('conflict', /the offline switch is on/));
+  await sleep(100);
+  assert.deepEqual([hub.asked.length, hub.sent - sent <= 2 ** 16], [asked, true]);
+  assert.equal((await first.call.downloads.list({})).network.offline, true);
+  await first.close();
+
+  const { openDatabase } = await import('../../electron/studio/database.ts');
+  const db = openDatabase(join(home, 'library.db'));
+  db.run(`UPDATE settings SET value = json_set(value, '$.device', 'quantum') WHERE key = 'settings'`);
+  db.close();
+  const second = await open(home, hub);
+  const { device, offline } = await second.call.settings.show({});
+  assert.deepEqual([device, offline], ['auto', true]);
+  await assert.rejects(second.call.downloads.start({ id }), refused('conflict', /the offline switch is on/));
+  assert.equal(hub.asked.length, asked);
+  await second.call.settings.edit({ offline: false });
+  await second.call.downloads.start({ id });
+  await second.until('here');
+});
+
+test(
+  'with the switch on the whole studio opens no socket but local ones, whatever is asked (Linux, strace)',
+  { timeout: 300_000 },
+  async t => {
+    const traced = ['-f', '--seccomp-bpf', '-e', 'trace=socket,connect,sendto,sendmsg,sendmmsg'];
+    if (spawnSync('strace', [...traced, '-o', join(all, 'try'), 'true']).status !== 0) return t.skip('no strace');
+    const whole = async (offline: boolean, env: Record<string, string>) => {
+      const log = join(all, `trace-${offline}`);
+      const child = spawn(
+        'strace',
+        [...traced, '-o', log, process.execPath, join(root, 'test/support/offline-child.ts'), newHome(), String(offline)],
+        {
+          stdio: ['ignore', 'pipe', 'inherit'],
+          env: { ...process.env, ...env },
+        },
+      );
+      let said = '';
+      child.stdout.on('data', (text: Buffer) => (said += text.toString()));
+      assert.equal(await new Promise(done => child.on('close', done)), 0, said);
+      const out = readFileSync(log, 'utf8').split('\n').filter(line => /(?:socket|connect|sendto|sendm?msg)\(/.test(line) && /AF_INET|AF_NETLINK|:53\b|htons\(53\)/.test(line)); // prettier-ignore
+      return { said: JSON.parse(said) as { calls: number; methods: number; refused: number; ok: number }, out };
+    };
+    const quiet = await whole(true, {}); // at the real hub's address
+    assert.deepEqual(quiet.out, []);
+    const { calls, methods, refused: no, ok } = quiet.said;
+    assert.ok(methods === Object.values(api).flatMap(Object.keys).length && no === 2 && ok > 20, JSON.stringify(quiet.said));
+    const loud = await whole(false, { HF_ENDPOINT: 'http://127.0.0.1:9' });
+    assert.ok(
+      loud.out.some(line => line.includes('connect(') && line.includes('htons(9)')),
+      'the trace would not have shown it',
+    );
+    t.diagnostic(`${calls} calls of ${methods} methods, ${ok} of them answered: 0 sockets; with the switch off ${loud.out.length} calls`);
+  },
+);
+
+test('at the command line: the licence first, progress, the end; pause and discard; the switch', async () => {
+  let stands = true;
+  const hub = await startHub({ slow: true, misbehave: path => (stands && path.startsWith('transformer/') ? 'slow' : undefined) }),
+    home = newHome();
+  const { version } = optionsOf(home, hub);
+  const owner = await openStudio(home, () => startStudio(optionsOf(home, hub)), { version });
+  const cli = (...words: string[]) => run([...words, '--home', home]);
+  try {
+    const shown = await cli('checkpoint', 'catalogue');
+    assert.match(shown.stdout, /^some-model {2}Some Model\n.*\n? {2}licence +Some Licence, https:\/\/example.com\/licence/m);
+    const unasked = await cli('checkpoint', 'download', 'Some Model');
+    assert.equal(unasked.status, 2);
+    assert.match(unasked.stderr, /read and accept it first, then add --accept 'Some Licence'/);
+    assert.equal((await cli('checkpoint', 'download', id, '--accept', 'MIT')).status, 2);
+    assert.match(
+      (await cli('checkpoint', 'download', 'no-model')).stderr,
+      /no checkpoint is known by the name 'no-model': there are toybox, some-model/,
+    );
+    assert.equal(hub.asked.length, 0);
+    const off = await cli('network', '--offline');
+    assert.match(off.stdout, /^The offline switch is on: nothing is contacted\.\n$/);
+    assert.match((await cli('checkpoint', 'download', id, '--accept', licence)).stderr, /the offline switch is on/);
+    const on = await cli('network', '--offline=no', '--json');
+    assert.equal(on.lines[0]!['offline'], false);
+    const detached = await cli('checkpoint', 'download', id, '--accept', licence, '--detach');
+    assert.equal(detached.status, 0, detached.stderr);
+    const paused = await cli('checkpoint', 'pause', id, '--json');
+    stands = false;
+    assert.equal((paused.lines[0]!['download'] as Download).state, 'begun');
+    assert.equal((await cli('checkpoint', 'discard', id)).status, 2, 'nobody to ask');
+    assert.equal((await cli('checkpoint', 'discard', id, '--yes')).status, 0);
+    const whole = await cli('checkpoint', 'download', id, '--accept', licence);
+    assert.equal(whole.status, 0, whole.stderr);
+    assert.match(whole.stdout, /^Some Model: here, as k2\n$/);
+    assert.match(whole.stderr, /Downloading \.\.\. .* of 556 kB/);
+    const added = await cli('adapter', 'inspect', 'a1');
+    assert.match(added.stdout, /rank +\d+\n/);
+  } finally {
+    await owner.close();
+  }
+  const alone = await run(['checkpoint', 'download', 'cogvideox-2b', '--accept', 'Apache-2.0', '--home', home], {
+    env: { HF_ENDPOINT: hub.endpoint },
+  });
+  assert.equal(alone.status, 1);
+  assert.match(alone.stderr, /the hub has no list of files of zai-org\/CogVideoX-2b: check HF_ENDPOINT/);
+  assert.match(
+    (await run(['checkpoint', 'download', 'cogvideox-2b', '--detach', '--accept', 'Apache-2.0', '--home', home])).stderr,
+    /leave out --detach/,
+  );
+});
