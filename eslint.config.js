@@ -1,7 +1,18 @@
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['node_modules/', 'dist/', 'release/', 'eslint.config.js', 'electron/protagonist.js', '.gpu/', '.gpu-cuda/'] },
+  {
+    ignores: [
+      'node_modules/',
+      'dist/',
+      'release/',
+      'eslint.config.js',
+      'electron/protagonist.js',
+      'electron/serve/pages/',
+      '.gpu/',
+      '.gpu-cuda/',
+    ],
+  },
   ...tseslint.configs.strictTypeChecked,
   {
     languageOptions: { parserOptions: { projectService: true } },

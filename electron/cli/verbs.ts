@@ -1,9 +1,13 @@
 /** @file The table of verbs: everything the command line can do. */
 import { clipVerbs } from './clip.ts';
+import { cutoutVerbs } from './cutout.ts';
+import { downloadVerbs, network } from './download.ts';
+import { exportVerbs } from './export.ts';
 import { forecast, generate } from './generate.ts';
 import { jobVerbs, queueVerbs } from './job.ts';
 import { backupVerbs, settingsVerbs, storageVerbs } from './keeping.ts';
 import { doctor, inspect } from './machine.ts';
+import { serve } from './serve.ts';
 import { subjectVerbs } from './subject.ts';
 import { adapterVerbs, checkpointVerbs } from './weights.ts';
 import type { MethodName, Verb } from './verb.ts';
@@ -12,14 +16,19 @@ export const verbs: readonly Verb[] = [
   generate,
   forecast,
   ...subjectVerbs,
+  ...cutoutVerbs,
   ...clipVerbs,
+  ...exportVerbs,
   ...jobVerbs,
   ...queueVerbs,
   ...checkpointVerbs,
+  ...downloadVerbs,
   ...adapterVerbs,
   ...settingsVerbs,
   ...storageVerbs,
   ...backupVerbs,
+  network,
+  serve,
   doctor,
   inspect,
 ];

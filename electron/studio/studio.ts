@@ -3,19 +3,23 @@ import { join } from 'node:path';
 import { api, namesPath } from '../contract/api.ts';
 import { StudioError } from '../contract/errors.ts';
 import type { StudioEvent } from '../contract/events.ts';
-import type { ClipId, PhotoId, SubjectId } from '../contract/ids.ts';
+import type { ClipId, ExportId, PhotoId, SubjectId } from '../contract/ids.ts';
 import { host, refused, type Answer, type HostOf, type Transport } from '../contract/rpc.ts';
 import type { Engine } from '../../native-models/tasks.ts';
 import { createBackup, dailyBackup, listBackups, openLibraryDatabase, quickCheck, restoreBackup } from './backups.ts';
 import { catalogue, type Embedded } from './checkpoints.ts';
 import { clipsPart } from './clips.ts';
 import { Database, DatabaseError } from './database.ts';
+import { exportsPart } from './exports.ts';
 import { describeFailure } from './failures.ts';
 import { startJobs } from './jobs.ts';
+import { downloadsPart, type KnownOptions } from './known.ts';
 import type { Library } from './library.ts';
 import { mediaPart } from './media.ts';
+import { photosPart } from './photos.ts';
 import { requestsPart } from './requests.ts';
 import { settingsPart } from './settings.ts';
+import { shared } from './sharing.ts';
 import { storagePart } from './storage.ts';
 import { subjectsPart } from './subjects.ts';
 
@@ -30,6 +34,10 @@ export interface StudioOptions {
   readonly verifier: Pick<Engine, 'verify' | 'close'>;
   /** The checkpoints that come with the program. */
   readonly embedded: readonly Embedded[];
+  /** The checkpoints that are known by name; none if not given. */
+  readonly known?: KnownOptions['known'];
+  /** Where they are downloaded from, and the token for it; https://huggingface.co without one if not given. */
+  readonly hub?: KnownOptions['hub'];
   /** What this host can do for its clients. */
   readonly can: { readonly paths: boolean; readonly dragOut: boolean; readonly reveal: boolean; readonly pickFolder: boolean };
 }
@@ -69,11 +77,31 @@ export async function startStudio(options: StudioOptions): Promise<Studio> {
   };
   const settings = settingsPart(library);
   const subjects = subjectsPart(library);
+  const photos = photosPart(subjects);
   const clips = clipsPart(library);
   const weights = catalogue(library, verifier, options.embedded);
+  const downloads = downloadsPart(library, {
+    known: options.known ?? [],
+    embedded: options.embedded,
+    hub: options.hub ?? {},
+    weights,
+    offline: () => settings.current().offline,
+    describe: error => describeFailure(error, home),
+  });
+  listeners.add(({ type }) => {
+    if (type === 'settings' || type === 'restored') downloads.obey();
+  });
+  const { jobs: jobEngine, decode } = shared(engine);
+  const exports = exportsPart(library, {
+    clips,
+    catalogue: weights,
+    decode,
+    threads: () => settings.current().threads,
+    local: options.can.paths,
+  });
   const beginWork = () =>
     startJobs(library, {
-      engine: () => engine,
+      engine: () => jobEngine,
       subjects,
       files: subjects.files,
       clips,
@@ -88,7 +116,9 @@ export async function startStudio(options: StudioOptions): Promise<Studio> {
   const implementation: HostOf<typeof api> = {
     host: { describe: () => ({ version: options.version, can: options.can }) },
     subjects,
+    photos,
     clips,
+    exports,
     get jobs() {
       return work.jobs;
     },
@@ -97,6 +127,7 @@ export async function startStudio(options: StudioOptions): Promise<Studio> {
     },
     checkpoints: weights.checkpoints,
     adapters: weights.adapters,
+    downloads,
     requests: requestsPart({
       catalogue: weights,
       subjectByHandle: handle => subjects.byHandle(handle),
@@ -108,9 +139,12 @@ export async function startStudio(options: StudioOptions): Promise<Studio> {
     storage: storagePart(library, {
       needed: () => subjects.neededFiles(),
       clips: () => clips.allFiles(),
-      work: () => work.folders(),
-      retryable: () => work.folders('failed'),
+      work: () => work.folders().union(exports.work()),
+      retryable: () => work.folders('failed').union(exports.work()),
+      exports: () => exports.folders(),
+      forgetExports: folders => exports.forget(folders),
       weights: () => weights.files(),
+      arriving: () => new Set([...weights.arriving(), ...downloads.unfinished()]),
       forgetLatents: files => clips.forgetLatents(files),
       quickCheck: () => quickCheck(db),
     }),
@@ -127,6 +161,7 @@ export async function startStudio(options: StudioOptions): Promise<Studio> {
             await Promise.all(underWay.keys());
           }
           const wasStarted = there && (await work.stop());
+          if (there) await exports.stop();
           try {
             await restoreBackup(db, backups, name);
             damaged = undefined;
@@ -137,6 +172,7 @@ export async function startStudio(options: StudioOptions): Promise<Studio> {
             // what is in the queue now is another queue: a new session takes it up
             if (there && db.isOpen) {
               work = beginWork();
+              exports.begin();
               if (wasStarted) work.start();
             }
           }
@@ -145,6 +181,11 @@ export async function startStudio(options: StudioOptions): Promise<Studio> {
       },
     },
     media: mediaPart(({ id, kind }) => {
+      if (id.startsWith('e')) {
+        if (kind !== 'export' && kind !== 'poster') throw new StudioError('notFound', `${id} has no ${kind}: it is an export`);
+        return exports.media(id as ExportId, kind);
+      }
+      if (kind === 'export') throw new StudioError('notFound', `${id} is no export`);
       if (kind === 'video' || kind === 'poster' || kind === 'sprite') {
         if (!id.startsWith('c')) throw new StudioError('notFound', `${id} has no ${kind}: only clips have one`);
         const file = clips.files(id as ClipId)[kind];
@@ -204,7 +245,9 @@ export async function startStudio(options: StudioOptions): Promise<Studio> {
       closed = true;
       clearTimeout(upkeep);
       await restoring?.catch(() => undefined);
-      await work.stop();
+      await Promise.all([work.stop(), exports.stop()]);
+      await downloads.stop();
+      photos.close();
       await Promise.all([engine.close(), verifier.close()]);
       db.close();
     },

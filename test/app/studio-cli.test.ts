@@ -111,6 +111,11 @@ const script: Script = at => [
   { verb: 'subject photo edit', args: ['p4', '--view', 'side', '--crop', '0,0,64,48'], json: is('subject', l => assert.deepEqual(subjectIn(l).photos.find(p => p.id === 'p4')?.crop, { x: 0, y: 0, width: 64, height: 48 })), text: /p4 +side +\d+x\d+ +0,0,64,48/ }, // prettier-ignore
   { verb: 'subject photo edit', args: ['p4', '--mask', at('mask.png')], json: is('subject'), text: /p4 .* mask / },
   { verb: 'subject photo edit', args: ['p4', '--view', 'none', '--crop', 'none'], json: is('subject'), text: /p4 +\d+x\d+ +mask +lemon/ }, // prettier-ignore
+  { verb: 'subject cutout', args: ['@kelp'], json: is('cutOuts', l => assert.equal((l['photos'] as unknown[]).length, 1)), text: /^p1 +a mask, \d+ % sure\n1 mask kept$/, once: 'json' }, // prettier-ignore
+  { verb: 'subject cutout', args: ['@kelp'], json: is('cutOuts'), text: /^every photo of Kelp has a mask/, once: 'text' },
+  { verb: 'subject photo cutout', args: ['p1', '--rectangle', '100,100,560,600', '--add', '380,380,400,400', '--brush', '8'], json: is('cutOut', l => assert.equal(l['kept'], true)), text: /^p1 has a .*mask, \d+ % sure: protagonist generate --cut-out/ }, // prettier-ignore
+  { verb: 'subject photo cutout', args: ['p1', '--from', at('mask.png'), '--remove', '1,1', '--out', at('found.png')], json: is('cutOut', l => assert.equal(l['kept'], false)), text: /found\.png is a/, once: 'json' }, // prettier-ignore
+  { verb: 'subject check', args: ['@kelp'], json: is('findings'), text: /^(?:p\d|nothing is wrong)/ },
   { verb: 'subject edit', args: ['@kelp', '--hero', 'p4'], json: is('subject', l => assert.equal(subjectIn(l).heroPhotoId, 'p4')), text: /p4 +hero/ }, // prettier-ignore
   {
     verb: 'subject photo remove',
@@ -135,6 +140,17 @@ const script: Script = at => [
   { verb: 'checkpoint remove', args: ['Second'], json: is('removed', l => assert.equal(l['id'], 'k2')), text: /./, once: 'json' },
   { verb: 'adapter add', args: [at('other.safetensors'), '--name', 'Mine', '--scale', '0.5', '--subject', '@kelp'], json: is('adapter'), text: /^Mine is a\d+, rank 16, scale 0\.5/ }, // prettier-ignore
   { verb: 'adapter list', json: is('adapters'), text: /0\.5 .* s1 +Mine/ },
+  {
+    verb: 'adapter inspect',
+    args: ['mine'],
+    json: is('inspected', l => assert.deepEqual(l['ranks'], [16])),
+    text: /rank +16\n.*\n +modules +\d+/,
+  },
+  { verb: 'checkpoint catalogue', json: is('downloads', l => assert.equal((l['downloads'] as unknown[]).length, 3)), text: /toybox {2}Toybox\n[^]*cogvideox-5b {2}CogVideoX-5B\n[^]* not here\n/ }, // prettier-ignore
+  { verb: 'checkpoint download', args: ['Toybox'], json: is('download'), text: /^Toybox: here, as k1\n/ },
+  { verb: 'checkpoint pause', args: ['cogvideox-5b'], status: 1, json: is('failed', l => assert.equal(l['code'], 'conflict')), text: /^$/ },
+  { verb: 'checkpoint discard', args: ['cogvideox-5b'], json: is('discarded'), text: /nothing of it is left/ },
+  { verb: 'network', json: is('network', l => assert.equal(l['offline'], false)), text: /^host +why\nhuggingface\.co +a checkpoint/ },
   { verb: 'adapter edit', args: ['mine', '--scale', '0.8', '--subject', 'none'], json: is('adapter'), text: /scale 0\.8, for no subject/ },
   { verb: 'adapter find', args: ['Mine', at('other.safetensors')], json: is('adapter'), text: /is there again/ },
   // the queue, standing still
@@ -225,7 +241,7 @@ const script: Script = at => [
   { verb: 'generate', args: ['--subject', '@kelp', '--photo', 'p4', '--cut-out', '--adapter', 'mine:0.3', '--prompt', 'it hops', ...tiny], json: is('finished'), text: /^c\d+ is ready: seed \d+, [\d.]+ m?s on cpu, \/.*\.mp4\n$/, once: 'text' }, // prettier-ignore
   { verb: 'forecast', args: ['--subject', '@kelp', '--prompt', 'x', ...tiny], json: is('forecast', l => assert.ok(Number((l['all'] as Line)['learntFrom']) > 0)), text: /time +about .*\n(.*\n)+ +learnt from +\d+ clips/ }, // prettier-ignore
   { verb: 'subject photo edit', args: ['p4', '--mask', 'none'], json: is('subject'), text: /p4 +\d+x\d+ +lemon/ },
-  { verb: 'adapter remove', args: ['Mine'], json: is('removed'), text: /its file stays/, once: 'text' },
+  { verb: 'adapter remove', args: ['Mine'], json: is('removed'), text: /a file outside the library stays/, once: 'text' },
   // storage and backups
   { verb: 'storage show', json: is('storage'), text: /^kind +files +size +can go\n[^]*free on the disk/ },
   {
@@ -352,6 +368,19 @@ const mistakes: readonly (readonly [args: string, status: number, sentence: RegE
   ['subject photo edit p1 --view top', 2, /^--view is front, side, back, detail/],
   ['subject photo edit p1 --mask nobody.png', 2, /^--mask nobody\.png cannot be read/],
   ['subject photo edit p1 --mask {words}', 1, /mask|picture|image/],
+  ['subject cutout @nobody', 1, /nobody/],
+  ['subject check @nobody', 1, /nobody/],
+  ['subject photo cutout p99', 1, /p99/],
+  ['subject photo cutout p1 --rectangle 1,2,3', 2, /^--rectangle is X,Y,W,H in pixels of the photo, not '1,2,3'/],
+  ['subject photo cutout p1 --rectangle 1,2,0,4', 2, /^--rectangle is X,Y,W,H/],
+  ['subject photo cutout p1 --rectangle 5000,5,9,9', 1, /marks nothing of photo p1/],
+  ['subject photo cutout p1 --add 1,2,3', 2, /^--add is X,Y,X,Y\.\.\., and '1,2,3' has an odd number/],
+  ['subject photo cutout p1 --add a,b', 2, /^--add is X,Y,X,Y/],
+  ['subject photo cutout p1 --brush 3', 2, /^--brush is for --add and --remove/],
+  ['subject photo cutout p1 --add 1,1 --brush 0', 2, /brush|radius/],
+  ['subject photo cutout p1 --from nobody.png', 2, /^--from nobody\.png cannot be read/],
+  ['subject photo cutout p1 --from {words} --rectangle 1,2,3,4', 2, /^--rectangle begins a new mask/],
+  ['subject photo cutout p1 --out {saved}', 2, /is there already: choose another name/],
   ['subject photo remove p99', 1, /p99/],
   ['subject photo restore p99', 1, /p99/],
   ['clip list --sort best', 2, /^--sort is newest, oldest, stars, not 'best'/],
