@@ -416,8 +416,12 @@ describe('stopped', () => {
     const before = files();
     const e = await done({ clips: ['c1'], preset: 'share', asClip: true });
     const { path } = await call.media.locate({ id: e.clipId! });
+    const workEnds = async () => {
+      for (const end = performance.now() + 10_000; existsSync(join(home, 'work', e.id)); await sleep(20)) assert.ok(performance.now() < end);
+    };
+    await workEnds(); // its folder goes after the row
     const made = files().filter(f => !before.includes(f));
-    assert.equal(made.length, 3);
+    assert.equal(made.length, 3, made.join(' '));
     await meanwhile(async () => {
       // as it was a moment before the row
       const { DatabaseSync } = await import('node:sqlite');
@@ -429,7 +433,7 @@ describe('stopped', () => {
       const moving = { video: { from: 'clip.mp4', to: `clips/${basename(path)}` }, poster: { from: 'poster.jpg', to: `previews/${e.id}-poster.jpg` }, sprite: { from: 'sprite.jpg', to: `previews/${e.id}-sprite.jpg` } }; // prettier-ignore
       writeFileSync(join(work, 'moving.json'), JSON.stringify(moving));
     });
-    for (const end = performance.now() + 10_000; existsSync(join(home, 'work', e.id)); await sleep(20)) assert.ok(performance.now() < end);
+    await workEnds();
     assert.equal((await call.exports.show({ id: e.id })).status, 'failed');
     assert.deepEqual(files(), before);
   });
