@@ -242,6 +242,36 @@ const script: Script = at => [
   { verb: 'forecast', args: ['--subject', '@kelp', '--prompt', 'x', ...tiny], json: is('forecast', l => assert.ok(Number((l['all'] as Line)['learntFrom']) > 0)), text: /time +about .*\n(.*\n)+ +learnt from +\d+ clips/ }, // prettier-ignore
   { verb: 'subject photo edit', args: ['p4', '--mask', 'none'], json: is('subject'), text: /p4 +\d+x\d+ +lemon/ },
   { verb: 'adapter remove', args: ['Mine'], json: is('removed'), text: /a file outside the library stays/, once: 'text' },
+  // exports
+  { verb: 'export presets', json: is('presets', l => assert.equal((l['presets'] as unknown[]).length, 17)), text: /^preset +makes +name +what for\nshare +mp4 / }, // prettier-ignore
+  { verb: 'clip export', args: ['c1', '--preset', 'gif', '--dry-run'], json: is('plan', l => assert.equal((l['plan'] as Line)['extension'], 'gif')), text: /./, once: 'json' }, // prettier-ignore
+  { verb: 'clip export', args: ['c1', '--preset', 'share', '--command'], json: is('command'), text: /ffmpeg .*libx264/, once: 'text' },
+  { verb: 'clip export', args: ['c1', '--out', at('shared.mp4'), '--forget'], json: is('exported', l => assert.equal(statSync(String(l['path'])).size, (l['export'] as Line)['bytes'])), text: /./, once: 'json' }, // prettier-ignore
+  {
+    verb: 'request',
+    args: [at('shared.mp4')],
+    status: 1,
+    json: is('request', l => assert.equal(l['request'], null)),
+    text: /./,
+    once: 'json',
+  },
+  {
+    verb: 'clip export',
+    args: ['c1', '--preset', 'gif', '--name', 'Small one'],
+    json: is('exported'),
+    text: /e2 is ready: /,
+    once: 'text',
+  },
+  { verb: 'clip join', args: ['c1', 'c3', '--as-clip', '--name', 'Both'], json: is('exported', l => assert.deepEqual((l['export'] as Line)['clipId'], 'c7')), text: /./, once: 'json' }, // prettier-ignore
+  { verb: 'clip show', args: ['c7'], json: is('clip', l => assert.deepEqual(clipIn(l).parents, ['c1', 'c3'])), text: /from +c1 c3/ },
+  {
+    verb: 'export list',
+    json: is('exports', l => assert.equal((l['exports'] as unknown[]).length, 3)),
+    text: /^e2 +completed .* Small one$/m,
+  },
+  { verb: 'export show', args: ['e1'], json: is('export', l => assert.equal(l['path'], at('shared.mp4'))), text: /shared\.mp4/ },
+  { verb: 'export cancel', args: ['e1'], status: 1, json: is('failed', l => assert.equal(l['code'], 'conflict')), text: /^$/ },
+  { verb: 'export remove', args: ['e2'], json: is('removed'), text: /1 export removed/, once: 'text' },
   // storage and backups
   { verb: 'storage show', json: is('storage'), text: /^kind +files +size +can go\n[^]*free on the disk/ },
   {
