@@ -223,10 +223,10 @@ function notStarted(e: unknown): TaskError {
 }
 
 function died(task: Order['task'], how: string, stderr: string): TaskError {
-  const again = task === 'generate' ? 'run the same command again to go on where it was' : 'try again',
-    what = how === 'SIGKILL' ? 'was killed, perhaps because memory ran short' : `stopped unexpectedly (${how})`,
+  const what = how === 'SIGKILL' ? 'was killed, perhaps because memory ran short' : `stopped unexpectedly (${how})`,
+    again = task === 'generate' ? ': run the same command again to go on where it was' : ': try again',
     smaller = how === 'SIGKILL' && task === 'generate' ? ', or make the clip smaller or shorter' : '',
     lines = stderr.trim().split('\n'),
     line = lines.findLast(text => /^\w*Error\b/.test(text)) ?? lines.at(-1);
-  return new TaskError('engineDied', `the engine ${what}: ${again}${smaller}${line ? ` (${line})` : ''}`);
+  return new TaskError('engineDied', `the engine ${what}${again}${smaller}${line ? ` (${line})` : ''}`);
 }

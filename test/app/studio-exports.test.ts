@@ -417,7 +417,8 @@ describe('stopped', () => {
     const e = await done({ clips: ['c1'], preset: 'share', asClip: true });
     const { path } = await call.media.locate({ id: e.clipId! });
     const workEnds = async () => {
-      for (const end = performance.now() + 10_000; existsSync(join(home, 'work', e.id)); await sleep(20)) assert.ok(performance.now() < end);
+      for (const end = performance.now() + 10_000; existsSync(join(home, 'work', e.id)); await sleep(20))
+        assert.ok(performance.now() < end);
     };
     await workEnds(); // its folder goes after the row
     const made = files().filter(f => !before.includes(f));
