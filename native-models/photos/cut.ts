@@ -47,21 +47,19 @@ export function parting({ rgb, width, height }: Picture, mask: Uint8Array): numb
   });
   if (area === 0 || area === mask.length) return 0.5;
   const margin = Math.max(right - left, bottom - top) / 4;
-  const counts = new Map<number, [inside: number, around: number]>();
+  const counts = new Uint32Array(2 * 64 ** 3); // of each cell: inside, around
   let around = 0;
   for (let i = 0; i < mask.length; i++) {
     const [x, y] = [i % width, Math.floor(i / width)];
     const inside = mask[i]! > 127;
     if (!inside && (x < left - margin || x > right + margin || y < top - margin || y > bottom + margin)) continue;
     const cell = (Math.floor(lab[3 * i]! / 12) * 64 + Math.floor(lab[3 * i + 1]! / 12) + 32) * 64 + Math.floor(lab[3 * i + 2]! / 12) + 32;
-    const count = counts.get(cell);
-    if (!count) counts.set(cell, inside ? [1, 0] : [0, 1]);
-    else count[inside ? 0 : 1]++;
+    counts[2 * cell + (inside ? 0 : 1)]!++;
     if (!inside) around++;
   }
   if (around === 0) return 0.5;
   let right_ = 0;
-  for (const [a, b] of counts.values()) right_ += Math.max(a / area, b / around) / 2;
+  for (let i = 0; i < counts.length; i += 2) right_ += Math.max(counts[i]! / area, counts[i + 1]! / around) / 2;
   return right_;
 }
 
