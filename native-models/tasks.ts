@@ -40,6 +40,9 @@ export const generateOrder = z.strictObject({
     .max(16, 'at most 16 adapters can be given'),
   /** Reference photos: clean latent frames at times 0 to n-1, in this order. */
   referenceImages: z.array(z.string().min(1)).max(8, 'at most 8 reference photos can be given'),
+  /** The picture that the clip begins with; null: none. */
+  startImage: z.string().min(1).nullable(),
+  /** How photos and the start image of another shape fill the frame. */
   fit: z.enum(fits),
   prompt: z.string().max(longest, `the prompt is longer than ${longest} characters: shorten it`),
   negativePrompt: z.string().max(longest, `the negative prompt is longer than ${longest} characters: shorten it`),
@@ -181,7 +184,7 @@ export const engineEvent = z.discriminatedUnion('type', [
   }),
   /** What was computed up to `step` is on the disk now: a run that dies after this goes on from there. */
   z.object({ type: z.literal('snapshot'), step: z.number() }),
-  /** A small JPEG (base64) of the middle frame as it looks now. */
+  /** A small JPEG (base64) of the middle frame as the model foresees it now. */
   z.object({ type: z.literal('preview'), step: z.number(), jpeg: z.string() }),
   /** Something a person should know that does not stop the clip: a prompt that was cut, an adapter without alpha, a resumed run. */
   z.object({ type: z.literal('notice'), text: z.string() }),

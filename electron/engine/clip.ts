@@ -28,8 +28,9 @@ import {
 import { identity, openCheckpoint, type Checkpoint } from '../../native-models/weights/checkpoint.ts';
 import { checkAdapter, readAdapter, type Adapter } from '../../native-models/weights/lora.ts';
 import { findFfmpeg, type Ffmpeg } from '../media/ffmpeg.ts';
-import { previewJpeg, readPhoto } from '../media/photo.ts';
+import { leastStart, previewJpeg, readPhoto } from '../media/photo.ts';
 import { checkOut, sweepParts, writeVideo } from '../media/video-writer.ts';
+import { Previews } from './previews.ts';
 
 /** The ffmpeg that was found last: the next order need not look again. Forgotten after a failure, which may have been its own. */
 let found: Promise<Ffmpeg> | undefined;
@@ -58,6 +59,8 @@ export async function makeClip(
     for (const a of adapters) await given(() => checkAdapter(a, checkpoint.component('transformer').tensors));
     for (const notice of adapters.flatMap(a => a.notices)) on({ type: 'notice', text: notice });
     const referenceImages = await given(() => Promise.all(order.referenceImages.map(file => readPhoto(file, order))));
+    const startImage =
+      order.startImage === null ? undefined : await given(() => readPhoto(order.startImage!, { ...order, least: leastStart }));
     const ffmpeg = await finding;
     const runtime = await openRuntime({ device: order.device, ...(order.threads !== null && { threads: order.threads }) });
     const meter = runtime.inUse && new Meter(() => runtime.inUse!());
@@ -73,13 +76,27 @@ export async function makeClip(
       if (resume) on({ type: 'notice', text: `going on after step ${resume.step} of ${order.numInferenceSteps} (seed ${seed})` });
 
       let saved = performance.now(),
-        seen = performance.now(),
         stepsRun = 0;
+      const previews = new Previews(order);
       const failed = new AbortController();
       const frames = cogvideox(
-        { ...order, checkpoint, adapters, referenceImages, seed, runtime, dtype, resume, tiling: order.vaeTiling ? {} : undefined },
         {
-          progress: (phase, step, of) => clock.at(phase, step, of),
+          ...order,
+          checkpoint,
+          adapters,
+          referenceImages,
+          startImage,
+          seed,
+          runtime,
+          dtype,
+          resume,
+          tiling: order.vaeTiling ? {} : undefined,
+        },
+        {
+          progress(phase, step, of) {
+            if (phase === 'denoise') previews.begin(performance.now());
+            clock.at(phase, step, of);
+          },
           notice: text => on({ type: 'notice', text }),
           async step(step, snapshot, preview) {
             stepsRun++;
@@ -89,10 +106,11 @@ export async function makeClip(
               saved = performance.now();
               on({ type: 'snapshot', step });
             }
-            if (!last && order.previewSeconds > 0 && performance.now() - seen > order.previewSeconds * 1000) {
+            const from = performance.now();
+            if (previews.due(step, from)) {
               const rgb = await preview();
               on({ type: 'preview', step, jpeg: Buffer.from(await previewJpeg(rgb, order.width, order.height)).toString('base64') });
-              seen = performance.now();
+              previews.made(from, performance.now());
             }
           },
         },
@@ -228,6 +246,7 @@ async function describeRequest(
     checkpoint: { name: basename(resolve(order.checkpoint)), sha256: checkpointSha256 },
     adapters: await Promise.all(adapters.map(async (a, i) => ({ ...(await named(a.file, order.adapters[i]!.sha256)), scale: a.scale }))),
     referenceImages: await Promise.all(order.referenceImages.map(file => named(file))),
+    ...(order.startImage !== null && { startImage: await named(order.startImage) }), // without one it is the key that it always was
   };
 }
 

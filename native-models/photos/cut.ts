@@ -103,7 +103,7 @@ function automatic(grabCut: GrabCut, picture: Picture): Uint8Array {
 }
 
 /** Around what is marked as the subject, so much of its longer side is looked at when an earlier mask is refined. */
-const around = 0.15;
+const reachAround = 0.15;
 
 /** One round of GrabCut where a refinement can change anything: around what is marked. Far away nothing becomes the subject, and it takes half the time. */
 function nearby(grabCut: GrabCut, { rgb, width, height }: Picture, labels: Uint8Array): Uint8Array {
@@ -113,7 +113,7 @@ function nearby(grabCut: GrabCut, { rgb, width, height }: Picture, labels: Uint8
     const [x, y] = [i % width, Math.floor(i / width)];
     [left, top, right, bottom] = [Math.min(left, x), Math.min(top, y), Math.max(right, x + 1), Math.max(bottom, y + 1)];
   });
-  const margin = Math.max(Math.round(around * Math.max(right - left, bottom - top)), 16);
+  const margin = Math.max(Math.round(reachAround * Math.max(right - left, bottom - top)), 16);
   [left, top] = [Math.max(left - margin, 0), Math.max(top - margin, 0)];
   [right, bottom] = [Math.min(right + margin, width), Math.min(bottom + margin, height)];
   const size = { width: right - left, height: bottom - top };

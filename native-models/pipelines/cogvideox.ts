@@ -17,6 +17,7 @@ import type { Scheduler } from '../schedulers/scheduler.ts';
 import { openSentencePiece } from '../tokenizers/sentencepiece.ts';
 import { t5Tokenize } from '../tokenizers/t5.ts';
 import { bindProgram, loadProgram, type Inside } from './program.ts';
+import { drawToStart, knownFrame } from './start-image.ts';
 import { checkVae, openVae, type Shape5, type Tiling, type Vae } from './vae.ts';
 import type { Snapshot } from './snapshot.ts';
 
@@ -40,6 +41,8 @@ export interface Clip extends Settings {
   readonly adapters: readonly Adapter[];
   /** RGB [3, height, width] each, in [-1, 1]; in the order of their times. */
   readonly referenceImages: readonly Float32Array[];
+  /** What the clip begins with, a picture like them; none if not said. */
+  readonly startImage?: Float32Array | undefined;
   readonly seed: number;
   readonly runtime: Runtime;
   /** What the transformer and the VAE compute in; float32 at the edges. */
@@ -56,7 +59,7 @@ export interface Clip extends Settings {
 export interface Listener {
   progress(phase: Phase, step: number, of: number): void;
   notice(text: string): void;
-  /** After each step; `snapshot()` is what resumes behind it, `preview()` decodes the middle latent frame as it is now (RGB [height, width, 3]). */
+  /** After each step; `snapshot()` is what resumes behind it, `preview()` decodes the middle latent frame as the model foresees it now (RGB [height, width, 3]). */
   step(step: number, snapshot: () => Snapshot, preview: () => Promise<Uint8Array>): Promise<void> | void;
   /** Embeddings [B, T, D] (negative first under guidance) and reference latents [1, 1, 16, h, w] each. */
   encoded?(embeds: Float32Array, references: readonly Float32Array[]): void;
@@ -147,11 +150,12 @@ async function denoise(
   const { checkpoint, runtime, width, height } = clip,
     [, F, C, h, w] = shape,
     n = clip.referenceImages.length,
+    pictures = n + (clip.startImage ? 1 : 0),
     guided = clip.guidanceScale > 1,
     B = guided ? 2 : 1;
 
   // 1. text
-  listener.progress('encode', 0, 1 + n);
+  listener.progress('encode', 0, 1 + pictures);
   const embeds = await encodePrompts(
     clip,
     guided ? [clip.negativePrompt, clip.prompt] : [clip.prompt],
@@ -164,7 +168,7 @@ async function denoise(
   const generator = new Generator(clip.seed);
   const references: Float32Array[] = [];
   for (const [i, photo] of clip.referenceImages.entries()) {
-    listener.progress('encode', 1 + i, 1 + n);
+    listener.progress('encode', 1 + i, 1 + pictures);
     const { mean, logvar } = await vae.encode(photo, [1, 3, 1, height, width]), // [1, C, 1, h, w]
       noise = clip.given?.references?.[i] ?? generator.randn([1, C, 1, h, w], clip.noiseDtype);
     references.push(
@@ -172,12 +176,20 @@ async function denoise(
     );
     stopIf(signal);
   }
-  listener.progress('encode', 1 + n, 1 + n);
+  let latent: Float32Array | undefined; // of the start image
+  if (clip.startImage) {
+    listener.progress('encode', pictures, 1 + pictures);
+    const { mean } = await vae.encode(clip.startImage, [1, 3, 1, height, width]); // no draw: a seed's noise is the same without it
+    latent = mean.map(m => m * vae.scalingFactor); // [1, C, 1, h, w]
+    stopIf(signal);
+  }
+  listener.progress('encode', 1 + pictures, 1 + pictures);
   listener.encoded?.(embeds.data, references);
   let latents = clip.given?.latents ?? generator.randn(shape, clip.noiseDtype); // [1, F, C, h, w]
 
   // 3. denoise
   const frame = C * h * w,
+    start = latent && { latent, noise: latents.slice(0, frame) },
     middle = Math.floor(F / 2),
     from = clip.resume?.step ?? 0,
     N = scheduler.timesteps.length;
@@ -211,6 +223,8 @@ async function denoise(
       stopIf(signal);
       const t = scheduler.timesteps[i]!;
       for (let b = 0; b < B; b++) input.set(latents, (b * (n + F) + n) * frame);
+      const alphaProd = scheduler.alphasCumprod[t]!;
+      if (start) input.set(knownFrame(start, alphaProd), ((B - 1) * (n + F) + n) * frame); // of the prompt's row alone, where there are two
       const velocity = await predict(
         runtime,
         program,
@@ -220,7 +234,13 @@ async function denoise(
       );
       const of = (b: number) => velocity.subarray((b * (n + F) + n) * frame, (b + 1) * (n + F) * frame); // the references' outputs are dropped
       const v = guided ? guide(of(0), of(1), clip.useDynamicCfg ? dynamicGuidance(clip.guidanceScale, N, t) : clip.guidanceScale) : of(0);
+      const before = latents;
+      if (start) {
+        v.set(of(0).subarray(0, frame)); // the other row's first frame goes its own way
+        drawToStart(start, v, latents, alphaProd, i / N);
+      }
       latents = scheduler.step(i, v, latents, () => frozen.randn(shape, clip.noiseDtype));
+      if (start && i === N - 1) latents.set(start.latent);
       if (!latents.every(Number.isFinite))
         throw new TaskError(
           'failed',
@@ -237,7 +257,17 @@ async function denoise(
           previousSample: scheduler.state(),
           generator: frozen.state(),
         }),
-        () => one(vae, now.subarray(middle * frame, (middle + 1) * frame), [1, C, 1, h, w], clip),
+        () =>
+          one(
+            vae,
+            foreseen(
+              scheduler.alphasCumprod[t]!,
+              before.subarray(middle * frame, (middle + 1) * frame),
+              v.subarray(middle * frame, (middle + 1) * frame),
+            ),
+            [1, C, 1, h, w],
+            clip,
+          ),
       );
       await breathe(); // lets a cancel arrive
     }
@@ -246,6 +276,12 @@ async function denoise(
     program.release();
   }
   return latents;
+}
+
+/** What a noisy sample will be without its noise, by the velocity that was predicted for it: sqrt(a) x - sqrt(1 - a) v (Salimans and Ho 2022, appendix D). Shows a picture where the sample itself still shows noise. */
+function foreseen(alpha: number, sample: Float32Array, velocity: Float32Array): Float32Array {
+  const [signal, noise] = [Math.sqrt(alpha), Math.sqrt(1 - alpha)];
+  return sample.map((x, i) => signal * x - noise * velocity[i]!);
 }
 
 /** Holds a checkpoint's configurations, names and shapes against what its models want, and opens its tokenizer. Reads no weight and needs no device.

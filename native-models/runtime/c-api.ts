@@ -442,6 +442,7 @@ function nvmlOwn(koffi: typeof Koffi, id: number): (() => number | undefined) | 
 export const windows = process.platform === 'win32';
 /** What must lie beside ONNX Runtime's library. */
 export const cudaProviders = ['cuda', 'shared'].map(n => (windows ? `onnxruntime_providers_${n}.dll` : `libonnxruntime_providers_${n}.so`));
+const cudaDriver = windows ? 'nvcuda.dll' : 'libcuda.so.1';
 const cudart = windows ? 'cudart64_13.dll' : 'libcudart.so.13';
 /** What the CUDA provider itself loads, by name, and what to call it. */
 const cudaLibraries: readonly (readonly [name: string, what: string])[] = windows
@@ -460,8 +461,9 @@ const cudaLibraries: readonly (readonly [name: string, what: string])[] = window
       ['libcudnn.so.9', 'cuDNN 9'],
     ];
 
-/** Are the driver, its libraries and a GPU there? Loads nothing of ONNX Runtime. */
-export async function findCuda(): Promise<{ available: boolean; text: string }> {
+/** Are the driver, its libraries and a GPU there? Loads nothing of ONNX Runtime; takes some of the GPU's memory until the process ends.
+ * @returns of a GPU that is there also what it is called and its bytes of memory */
+export async function findCuda(): Promise<{ available: boolean; text: string; name?: string; memoryBytes?: number }> {
   const koffi = await open();
   const missing = (name: string): string | undefined => {
     try {
@@ -471,7 +473,7 @@ export async function findCuda(): Promise<{ available: boolean; text: string }> 
       return e instanceof Error ? e.message : String(e);
     }
   };
-  const driver = missing(windows ? 'nvcuda.dll' : 'libcuda.so.1');
+  const driver = missing(cudaDriver);
   if (driver !== undefined) return { available: false, text: `NVIDIA's driver is not there: install version 580 or newer (${driver})` };
   for (const [name, what] of cudaLibraries) {
     const why = missing(name);
@@ -490,5 +492,30 @@ export async function findCuda(): Promise<{ available: boolean; text: string }> 
   const total: [number | bigint] = [0];
   call('int cudaMemGetInfo(_Out_ size_t *, _Out_ size_t *)')(free, total);
   const gib = (bytes: number | bigint): string => (Number(bytes) / 2 ** 30).toFixed(1);
-  return { available: true, text: `${count[0]} GPU${count[0] > 1 ? 's' : ''}, ${gib(free[0])} of ${gib(total[0])} GiB free` };
+  const name = cudaName(koffi);
+  return {
+    available: true,
+    text: `${count[0]} GPU${count[0] > 1 ? 's' : ''}, ${gib(free[0])} of ${gib(total[0])} GiB free`,
+    ...(name !== undefined && { name }),
+    memoryBytes: Number(total[0]),
+  };
+}
+
+/** What the driver calls the first GPU. */
+function cudaName(koffi: typeof Koffi): string | undefined {
+  try {
+    const driver = load(koffi, cudaDriver);
+    const call = (signature: string) => driver.func(signature) as unknown as (...args: unknown[]) => number;
+    const device: [number] = [0],
+      name = Buffer.alloc(256);
+    if (
+      call('int cuInit(unsigned int)')(0) ||
+      call('int cuDeviceGet(_Out_ int *, int)')(device, 0) ||
+      call('int cuDeviceGetName(void *, int, int)')(name, name.length, device[0])
+    )
+      return undefined;
+    return name.toString('utf8', 0, name.indexOf(0)) || undefined;
+  } catch {
+    return undefined; // it can be used without
+  }
 }

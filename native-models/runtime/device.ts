@@ -15,6 +15,9 @@ export interface Probe {
   readonly device: Device;
   readonly available: boolean;
   readonly text: string;
+  /** What it is called, and its own memory in bytes, where that can be told. */
+  readonly name?: string;
+  readonly memoryBytes?: number;
 }
 
 interface DeviceRow {

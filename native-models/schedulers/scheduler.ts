@@ -144,3 +144,13 @@ export function predictOriginalSample(alphaProd: number, modelOutput: Float32Arr
   const b = fround(Math.sqrt(1 - alphaProd));
   return sample.map((x, i) => fround(a * x) - fround(b * modelOutput[i]!));
 }
+
+/** sqrt(abar) x0 + sqrt(1 - abar) n: a clean sample at a noise level, rounded as diffusers' add_noise in float32. */
+export function addNoise(alphaProd: number, sample: Float32Array, noise: Float32Array): Float32Array {
+  if (noise.length !== sample.length)
+    throw new RangeError(`The scheduler got ${noise.length} values of noise for ${sample.length} latents.`);
+  const alpha = fround(alphaProd);
+  const a = fround(Math.sqrt(alpha));
+  const b = fround(Math.sqrt(fround(1 - alpha)));
+  return sample.map((x, i) => fround(a * x) + fround(b * noise[i]!));
+}
