@@ -7,7 +7,7 @@ import type { ClipSearch } from '../contract/api.ts';
 import type { Request } from '../contract/requests.ts';
 import { UsageError } from './arguments.ts';
 import { deletesForGood } from './ask.ts';
-import { clipIdOf, pathOf, subjectOf, tagsOf, wholeOf } from './names.ts';
+import { clipIdOf, pathOf, subjectOf, tagsOf, wholeOf, writeNew } from './names.ts';
 import { card, counted, duration, madeWith, size, starsOf, table, when } from './print.ts';
 import { onlyGiven, verb, type Answer } from './verb.ts';
 import { whereIs } from './wait.ts';
@@ -21,6 +21,7 @@ function clipCard(clip: Clip, path: string | null): string[] {
     ['subjects', clip.subjects.map(s => `${s.name} @${s.handle}`).join(', ')],
     ['tags', clip.tags.join(', ')],
     ['seed', String(clip.seed)],
+    ['begins with', made?.startImage?.pictureId],
     ['made with', made && madeWith(made)],
     ['checkpoint', clip.checkpoint.name],
     ['adapters', clip.adapters.map(a => `${a.name} x ${a.scale}`).join(', ')],
@@ -138,6 +139,41 @@ export const clipVerbs = [
     },
   }),
   verb({
+    name: 'clip tags',
+    takes: '',
+    help: 'every tag in use, and on how many clips',
+    uses: ['clips.tags'],
+    act: async ({ client }) => {
+      const { tags } = await client.clips.tags({});
+      return {
+        json: { type: 'tags', tags },
+        text: tags.length
+          ? table(
+              ['clips>', 'tag'],
+              tags.map(({ tag, clips }) => [clips.toLocaleString('en'), tag]),
+            )
+          : ['no clip has a tag: protagonist clip tag ID --add T gives it one'],
+      };
+    },
+  }),
+  verb({
+    name: 'clip frame',
+    takes: 'ID',
+    help: 'one frame as a PNG, pixel by pixel as the clip shows it',
+    options: {
+      frame: ['number', 'N', 'which one: 0 is the first (0)'],
+      out: ['text', 'FILE', 'the file to make, never over another one (named after the clip, in this folder)'],
+    },
+    uses: ['clips.frame'],
+    act: async ({ client, words: [word], options: { frame = 0, out } }) => {
+      const id = clipIdOf(word!);
+      const { base64, name, width, height } = await client.clips.frame({ id, frame });
+      const path = pathOf(out ?? name);
+      writeNew(path, base64);
+      return { json: { type: 'frame', id, frame, path, width, height }, text: [`${path} is frame ${frame} of ${id}, ${width}x${height}`] };
+    },
+  }),
+  verb({
     name: 'clip rename',
     takes: 'ID NAME',
     help: 'what people call it',
@@ -240,6 +276,7 @@ function requestCard(title: string, r: Request): string[] {
     ['stays away from', r.negativePrompt],
     ['subjects', r.subjects.join(' ')],
     ['photos', r.photos?.join(' ')],
+    ['begins with', r.startImage],
     ['cut out', r.cutOut ? 'yes' : ''],
     ['checkpoint', r.checkpoint],
     ['adapters', r.adapters?.map(a => `${a.id}${a.scale === null ? '' : ` x ${a.scale}`}`).join(', ')],

@@ -1,11 +1,11 @@
 /** @file `subject cutout`, `subject photo cutout` and `subject check`: masks for photos, and what is wrong with them. */
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import type { api } from '../contract/api.ts';
 import { StudioError } from '../contract/errors.ts';
 import type { PhotoId } from '../contract/ids.ts';
 import type { ClientOf } from '../contract/rpc.ts';
 import { UsageError } from './arguments.ts';
-import { pathOf, photoIdOf, subjectOf } from './names.ts';
+import { pathOf, photoIdOf, subjectOf, writeNew } from './names.ts';
 import { counted } from './print.ts';
 import { readMask } from './subject.ts';
 import { verb } from './verb.ts';
@@ -87,7 +87,7 @@ export const cutoutVerbs = [
       const { confidence, doubtful } = cut;
       const json = { type: 'cutOut', photoId: id, confidence, doubtful } as const;
       if (out !== undefined) {
-        write(out, cut.mask.base64);
+        writeNew(out, cut.mask.base64);
         return { json: { ...json, kept: false, out }, text: [`${out} is ${sureOf(cut)}`] };
       }
       const pointed = rectangle !== undefined || previous !== undefined || strokes.length > 0;
@@ -138,13 +138,4 @@ function strokeOf(option: string, typed: string, subject: boolean, radius: numbe
   const numbers = numbersOf(option, typed, form);
   if (numbers.length % 2) throw new UsageError(`${option} is ${form}, and '${typed}' has an odd number of them`);
   return { subject, radius, points: Array.from({ length: numbers.length / 2 }, (_, i) => [numbers[2 * i]!, numbers[2 * i + 1]!]) };
-}
-/** Never over another file.
- * @throws UsageError */
-function write(file: string, base64: string): void {
-  try {
-    writeFileSync(file, Buffer.from(base64, 'base64'), { flag: 'wx' });
-  } catch (e) {
-    throw new UsageError(`--out ${file} cannot be written: ${(e as Error).message}`);
-  }
 }

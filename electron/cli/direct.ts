@@ -91,6 +91,7 @@ async function orderOf(o: Values<typeof generationOptions>): Promise<GenerateOrd
       checkpointSha256: null,
       adapters,
       referenceImages: photos,
+      startImage: o.start === undefined || o.start === 'none' ? null : present('start', o.start),
       fit: o.fit ?? 'contain',
       prompt: o.prompt,
       negativePrompt: o['negative-prompt'] ?? '',

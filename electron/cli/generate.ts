@@ -19,7 +19,9 @@ import { untilStopped } from './stop.ts';
 import { follow, forecastText, printFinished, queuedText, statusOf, waitUses } from './wait.ts';
 
 type RequestInput = z.input<typeof requestSchema>;
-const requestUses = ['subjects.show', 'checkpoints.list', 'adapters.list', 'requests.of', 'requests.read'] as const;
+const requestUses = [
+  'subjects.show', 'checkpoints.list', 'adapters.list', 'pictures.add', 'clips.show', 'requests.of', 'requests.read',
+] as const; // prettier-ignore
 type Given = Values<typeof generationOptions> & CommonValues;
 
 /** The request of `--like`, to begin from: with the seed that was drawn, so that only what is changed changes.

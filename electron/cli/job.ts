@@ -35,6 +35,7 @@ function jobCard(job: Job): string[] {
     ['stays away from', r.negativePrompt],
     ['subjects', r.subjects.map(s => `${s.name} @${s.handle}`).join(', ')],
     ['photos', r.references.map(p => p.photoId).join(' ')],
+    ['begins with', r.startImage?.pictureId],
     ['seed', String(r.seed)],
     ['made with', madeWith(r)],
     ['picture', `${r.width}x${r.height}, ${counted(r.numFrames, 'frame')}, ${r.fps} a second`],
@@ -186,7 +187,7 @@ export const jobVerbs = [
     takes: 'ID',
     help: 'change what a job that waits or is paused was asked for',
     options: requestOptions,
-    uses: ['jobs.edit', 'requests.of', 'subjects.show', 'checkpoints.list', 'adapters.list'],
+    uses: ['jobs.edit', 'requests.of', 'subjects.show', 'checkpoints.list', 'adapters.list', 'pictures.add', 'clips.show'],
     act: async ({ client, words: [word], options }) => {
       const id = jobIdOf(word!);
       if (!Object.keys(requestOptions).some(name => options[name as keyof typeof requestOptions] !== undefined))

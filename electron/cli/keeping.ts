@@ -14,9 +14,26 @@ const helps: Readonly<Record<Key, string>> = {
   threads: 'to compute with; none for as many as fit',
   dailyBackup: 'back up the library once a day',
   offline: 'contact nobody, whatever is asked',
+  theme: 'system, light or dark: how the window looks',
+  language: 'system, en, de or ar: what the window speaks',
+  motion: 'system, reduced or full: how the window moves',
+  shortcuts: `none for the usual ones, or others: {"queue.toggle":"Mod+J"}`,
+  welcomed: 'the first start of the window has been seen',
 };
-const spoken = (value: Settings[Key]) => (value === null ? 'none' : value === true ? 'yes' : value === false ? 'no' : String(value));
+const spoken = (value: Settings[Key]) =>
+  value === null ? 'none' : typeof value === 'boolean' ? (value ? 'yes' : 'no') : typeof value === 'object' ? listed(value) : String(value);
+const listed = (keys: Settings['shortcuts']) =>
+  Object.entries(keys)
+    .map(([action, key]) => `${action} ${key ?? 'none'}`)
+    .join(', ') || 'none';
 
+const jsonOf = (word: string): unknown => {
+  try {
+    return JSON.parse(word);
+  } catch {
+    return word;
+  }
+};
 /** What a setting may mean as typed: the first reading that it takes.
  * @throws UsageError saying what it takes */
 function valueOf(key: Key, word: string): unknown {
@@ -24,7 +41,8 @@ function valueOf(key: Key, word: string): unknown {
   if (word.trim() !== '' && Number.isFinite(Number(word))) readings.push(Number(word));
   if (/^(yes|on|true)$/i.test(word)) readings.push(true);
   if (/^(no|off|false)$/i.test(word)) readings.push(false);
-  if (/^(none|null|auto)$/i.test(word)) readings.push(null);
+  if (/^(none|null|auto)$/i.test(word)) readings.push(null, {});
+  if (word.startsWith('{')) readings.push(jsonOf(word));
   const schema = settingFields.shape[key];
   const good = readings.find(r => schema.safeParse(r).success);
   if (good !== undefined) return good;

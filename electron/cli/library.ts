@@ -5,7 +5,8 @@ import type { Opened } from '../contract/wire.ts';
 import { UsageError } from './arguments.ts';
 import { clipEngine } from './engine.ts';
 import { tell } from './print.ts';
-import { known, toybox } from './toybox.ts';
+import { lookAtMachine } from './machine.ts';
+import { known, samples, toybox } from './toybox.ts';
 
 const version = (createRequire(import.meta.url)('../../package.json') as { version: string }).version;
 
@@ -26,6 +27,8 @@ export async function openLibrary(home: string | undefined): Promise<Opened> {
       verifier: clipEngine(1),
       embedded: [{ name: 'Toybox', path: toybox }],
       known: known(),
+      samples: samples(),
+      machine: lookAtMachine,
       hub: { endpoint: process.env['HF_ENDPOINT'], token: process.env['HF_TOKEN'] },
       can: { paths: true, dragOut: false, reveal: false, pickFolder: false },
     });

@@ -1,7 +1,8 @@
 /** @file What people call things: ids, handles, names; each turned into the id that the API takes. */
+import { existsSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { z } from 'zod';
-import { adapterId, checkpointId, clipId, exportId, jobId, photoId, subjectId } from '../contract/ids.ts';
+import { adapterId, checkpointId, clipId, exportId, jobId, photoId, pictureId, subjectId, type PictureId } from '../contract/ids.ts';
 import { handle, type Adapter, type Checkpoint, type Subject } from '../contract/records.ts';
 import { UsageError } from './arguments.ts';
 import type { Only } from './verb.ts';
@@ -18,6 +19,27 @@ export const jobIdOf = reader(jobId);
 export const photoIdOf = reader(photoId);
 export const subjectIdOf = reader(subjectId);
 export const exportIdOf = reader(exportId);
+export const pictureIdOf = reader(pictureId);
+
+/** Whether a word names a picture that only a library has: a photo (p4), a frame of a clip (c5:16, c5:last), a picture kept before (i2). */
+export const isOfLibrary = (word: string): boolean =>
+  photoId.safeParse(word).success || pictureId.safeParse(word).success || clipId.safeParse(word.split(':')[0]).success;
+/** The picture that a word names, kept in the library for clips to begin with.
+ * @throws UsageError, StudioError */
+export async function pictureOf(client: Only<'pictures.add' | 'clips.show'>, word: string): Promise<PictureId> {
+  const picture = pictureId.safeParse(word),
+    photo = photoId.safeParse(word);
+  if (existsSync(word) || !isOfLibrary(word)) return (await client.pictures.add({ from: { path: pathOf(word) } })).id;
+  if (picture.success) return picture.data;
+  if (photo.success) return (await client.pictures.add({ from: { photo: photo.data } })).id;
+  const [name = '', which, ...rest] = word.split(':'),
+    id = clipIdOf(name);
+  if (which === undefined || rest.length)
+    throw new UsageError(`'${word}' does not say which frame: write ${id}:0 for the first one, ${id}:last for the last`);
+  const frame =
+    which === 'last' ? (await client.clips.show({ id })).numFrames - 1 : wholeOf(which, 'the frame', 0, Number.MAX_SAFE_INTEGER);
+  return (await client.pictures.add({ from: { clip: id, frame } })).id;
+}
 
 /** A subject by `@handle`, `handle` or id.
  * @throws UsageError where it can be neither; StudioError `notFound` */
@@ -47,6 +69,15 @@ export const adapterOf = async (client: Only<'adapters.list'>, word: string): Pr
 export function pathOf(word: string): string {
   if (word === '') throw new UsageError('the path is empty: name a file or folder');
   return resolve(word);
+}
+/** Writes a file, never over another one.
+ * @throws UsageError */
+export function writeNew(file: string, base64: string): void {
+  try {
+    writeFileSync(file, Buffer.from(base64, 'base64'), { flag: 'wx' });
+  } catch (e) {
+    throw new UsageError(`--out ${file} cannot be written: ${(e as Error).message}`);
+  }
 }
 /** Tags as typed: `--tag a --tag b,c`. */
 export const tagsOf = (words: readonly string[] | undefined): string[] | undefined =>

@@ -7,7 +7,7 @@ import { subjectId } from '../contract/ids.ts';
 import { handle } from '../contract/records.ts';
 import { batch, request } from '../contract/requests.ts';
 import { UsageError, yesOrNo } from './arguments.ts';
-import { adapterOf, checkpointOf, photoIdOf, subjectOf } from './names.ts';
+import { adapterOf, checkpointOf, isOfLibrary, photoIdOf, pictureOf, subjectOf } from './names.ts';
 import { onlyGiven, type Only, type OptionTable, type Values } from './verb.ts';
 
 type RequestInput = z.input<typeof request>;
@@ -26,7 +26,8 @@ const shared = {
   width: ['number', 'N', 'a multiple of 16'],
   height: ['number', 'N', 'a multiple of 16'],
   fps: ['number', 'N', 'frames a second of the clip'],
-  fit: ['text', 'contain|cover', 'a photo of another shape: white borders, or cut'],
+  start: ['text', 'FILE', "the clip begins with it; of a library also p4, c5:16, c5:last, i2; 'none' takes it off"],
+  fit: ['text', 'contain|cover', 'a photo or start image of another shape: white borders, or cut'],
   checkpoint: ['text', 'K', 'of the library: k2 or its name; without one: a diffusers CogVideoX folder (Toybox if not given)'],
   adapter: ['texts', 'A[:SCALE]...', "of the library: a2 or its name; without one: LoRA files; 'none' leaves them off"],
   device: ['text', 'auto|cpu|cuda', 'where it is computed'],
@@ -103,7 +104,11 @@ export function inLibrary(o: Values<typeof generationOptions> & { readonly home?
     throw new UsageError(
       `--${option} is for subjects of the library, and --subject ${file} is a photo file: put it into the library first (protagonist subject add --name NAME ${file}), then name it by its @handle`,
     );
+  const start = o.start !== undefined && isOfLibrary(o.start) && !isFile(o.start) ? o.start : undefined;
+  if (file !== undefined && start !== undefined)
+    throw new UsageError(`--start ${start} is of the library, and --subject ${file} is a photo file: take one kind`);
   if (file !== undefined) return false;
+  if (start !== undefined) return true;
   return known !== undefined || option !== undefined || handleIn(o) !== undefined;
 }
 
@@ -126,7 +131,7 @@ export function asTyped(o: Pick<Values<typeof shared>, 'prompt' | 'negative-prom
 /** What is asked for in the library's ids: `base` where an option is not given.
  * @throws UsageError naming the option; StudioError `notFound` */
 export async function requestOf(
-  client: Only<'subjects.show' | 'checkpoints.list' | 'adapters.list'>,
+  client: Only<'subjects.show' | 'checkpoints.list' | 'adapters.list' | 'pictures.add' | 'clips.show'>,
   o: Values<typeof requestOptions>,
   base?: RequestInput,
 ): Promise<RequestInput> {
@@ -143,6 +148,7 @@ export async function requestOf(
       subjects,
       photos: o.photo?.map(photoIdOf),
       cutOut: o['cut-out'],
+      startImage: o.start === undefined ? undefined : o.start === 'none' ? null : await pictureOf(client, o.start),
       checkpoint: o.checkpoint === undefined ? undefined : (await checkpointOf(client, o.checkpoint)).id,
       adapters: o.adapter && (await adaptersOf(client, o.adapter)),
       seed: o.seed,

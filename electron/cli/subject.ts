@@ -113,6 +113,22 @@ export const subjectVerbs = [
     },
   }),
   verb({
+    name: 'subject samples',
+    takes: '',
+    help: 'the toys that come with Toybox, each as a subject with its photo',
+    uses: ['subjects.addSamples'],
+    act: async ({ client }) => {
+      const { subjects } = await client.subjects.addSamples({});
+      return {
+        json: { type: 'subjects', subjects, next: null },
+        text: table(
+          ['id', 'handle', 'description'],
+          subjects.map(s => [s.id, `@${s.handle}`, s.description]),
+        ),
+      };
+    },
+  }),
+  verb({
     name: 'subject list',
     takes: '',
     help: 'who the library knows',

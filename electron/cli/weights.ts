@@ -1,6 +1,7 @@
 /** @file `checkpoint` and `adapter`. */
 import type { Adapter, Checkpoint } from '../contract/records.ts';
 import { UsageError } from './arguments.ts';
+import { deletesForGood } from './ask.ts';
 import { adapterOf, checkpointOf, pathOf, subjectOf } from './names.ts';
 import { card, size, table } from './print.ts';
 import { onlyGiven, verb, type Answer } from './verb.ts';
@@ -69,14 +70,34 @@ export const checkpointVerbs = [
     },
   }),
   verb({
+    name: 'checkpoint verify',
+    takes: 'CHECKPOINT',
+    help: 'read every byte of it again and hold it against what it was',
+    uses: ['checkpoints.list', 'checkpoints.verify'],
+    act: async ({ client, words: [word] }) => {
+      const checkpoint = await client.checkpoints.verify({ id: (await checkpointOf(client, word!)).id });
+      return checkpointAnswer(checkpoint, `${checkpoint.name} (${checkpoint.id}) is sound, ${size(checkpoint.bytes)}`);
+    },
+  }),
+  verb({
     name: 'checkpoint remove',
     takes: 'CHECKPOINT',
-    help: 'take it off the list; its files stay',
+    help: 'take it off the list; its files stay, unless they were downloaded and --files says so',
+    options: {
+      files: ['flag', '', 'with the files that were downloaded into the library'],
+      yes: ['flag', '', 'do not ask'],
+    },
     uses: ['checkpoints.list', 'checkpoints.remove'],
-    act: async ({ client, words: [word] }) => {
-      const { id, name } = await checkpointOf(client, word!);
-      await client.checkpoints.remove({ id });
-      return { json: { type: 'removed', id }, text: [`${name} (${id}) is off the list; its files stay`] };
+    act: async ({ client, words: [word], options, signal }) => {
+      const { id, name } = await checkpointOf(client, word!),
+        { files = false } = options;
+      if (files && !(await deletesForGood(`the files of ${name}`, options, signal)))
+        return { json: { type: 'removed', id: null, bytes: 0 }, text: ['nothing was deleted'], status: 130 };
+      const { bytes } = await client.checkpoints.remove({ id, files });
+      return {
+        json: { type: 'removed', id, bytes },
+        text: [`${name} (${id}) is off the list; ${files ? `its files are deleted, ${size(bytes)} freed` : 'its files stay'}`],
+      };
     },
   }),
 ] as const;

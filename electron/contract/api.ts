@@ -1,7 +1,7 @@
 /** @file The studio's API: every method a window, a browser or a command can call. */
 import { z } from 'zod';
 import { catalogueId } from './catalogue.ts';
-import { adapterId, checkpointId, clipId, exportId, jobId, photoId, subjectId } from './ids.ts';
+import { adapterId, checkpointId, clipId, exportId, jobId, photoId, pictureId, subjectId } from './ids.ts';
 import {
   adapter,
   backup,
@@ -16,8 +16,11 @@ import {
   handle,
   job,
   jobStatuses,
+  keptPrompt,
+  machine,
   network,
   photoViews,
+  picture,
   settingFields,
   settings,
   storage,
@@ -88,7 +91,17 @@ export const clipSearch = z.object({
 });
 export type ClipSearch = z.infer<typeof clipSearch>;
 
-export const mediaKinds = ['photo', 'photoThumbnail', 'mask', 'video', 'poster', 'sprite', 'subjectThumbnail', 'export'] as const;
+export const mediaKinds = [
+  'photo',
+  'photoThumbnail',
+  'mask',
+  'video',
+  'poster',
+  'sprite',
+  'subjectThumbnail',
+  'export',
+  'picture',
+] as const;
 
 export const api = {
   host: {
@@ -106,6 +119,8 @@ export const api = {
         }),
       }),
     ),
+    /** This machine: its devices, memory, encoder. Looked at once a start. */
+    machine: method(none, machine),
   },
   subjects: {
     add: method(
@@ -121,6 +136,8 @@ export const api = {
       }),
       imported,
     ),
+    /** The toys that come with the program, each as a subject with its photo; those that are there already stay as they are. */
+    addSamples: method(none, z.object({ subjects: z.array(subject) })),
     addPhotos: method(z.object({ id: subjectId, photos: z.array(source).min(1).max(500, 'at most 500 photos at once') }), imported),
     list: method(
       z.object({
@@ -219,6 +236,17 @@ export const api = {
   },
   clips: {
     list: method(clipSearch, z.object({ clips: z.array(clip), next: z.string().nullable() })),
+    /** The ids of all that `list` would find, in its order: a window shows any part of them without having read the rest. */
+    index: method(clipSearch.omit({ limit: true, after: true }), z.object({ ids: z.array(clipId) })),
+    /** These clips, in this order; those that are gone are left out. */
+    some: method(z.object({ ids: z.array(clipId).min(1).max(200, 'at most 200 clips at once') }), z.object({ clips: z.array(clip) })),
+    /** Every tag in use outside the trash, and on how many clips. */
+    tags: method(none, z.object({ tags: z.array(z.object({ tag: z.string(), clips: z.number() })) })),
+    /** One frame of the clip's file as a PNG, 0 the first. */
+    frame: method(
+      z.object({ id: clipId, frame: z.number().int().nonnegative() }),
+      z.object({ base64: z.string(), name: z.string(), width: z.number(), height: z.number() }),
+    ),
     show: method(z.object({ id: clipId }), clip),
     edit: method(
       z.object({
@@ -242,6 +270,28 @@ export const api = {
     find: method(z.object({ id: clipId, path }), clip),
     /** Writes a copy of the file; never over another file. */
     save: method(z.object({ id: clipId, path }), z.object({ bytes: z.number() })),
+  },
+  pictures: {
+    /** Keeps a picture that clips can begin with: a file, a photo of a subject, or a frame of a clip. The same content is the same picture. */
+    add: method(
+      z.object({
+        from: z.union([
+          source,
+          z.strictObject({ photo: photoId }),
+          z.strictObject({ clip: clipId, frame: z.number().int().nonnegative() }),
+        ]),
+      }),
+      picture,
+    ),
+    show: method(z.object({ id: pictureId }), picture),
+  },
+  prompts: {
+    /** Prompts that were used or pinned: pinned ones first, then the newest. */
+    list: method(z.object({ ...page, search: z.string().max(1000).default('') }), z.object({ prompts: z.array(keptPrompt) })),
+    /** Keeps one on top, used or not, or no longer. */
+    pin: method(z.object({ prompt: request.shape.prompt, pinned: z.boolean() }), keptPrompt),
+    /** Takes it off the list, until it is used again. */
+    remove: method(z.object({ prompt: request.shape.prompt }), nothing),
   },
   exports: {
     presets: method(
@@ -318,6 +368,7 @@ export const api = {
     /** Gives the device back: what is done is kept, the engine's process ends. */
     pause: method(z.object({ id: jobId }), job),
     resume: method(z.object({ id: jobId }), job),
+    /** Of a failed one: gives it up, and what was kept of it. */
     cancel: method(z.object({ id: jobId }), job),
     /** It waits again: a failed job at the end, where it goes on from what it had gained; a canceled one where it was in the order, from its beginning. */
     retry: method(z.object({ id: jobId }), job),
@@ -346,9 +397,11 @@ export const api = {
     /** A diffusers folder, used where it lies; read whole once, to know it again. */
     add: method(z.object({ path, name: itemName.optional() }), checkpoint),
     edit: method(z.object({ id: checkpointId, name: itemName.optional(), isDefault: z.literal(true).optional() }), checkpoint),
-    /** Takes it off the list; its files stay. */
-    remove: method(z.object({ id: checkpointId }), nothing),
+    /** Takes it off the list; its files stay, unless they were downloaded into the library and shall go (`files`). */
+    remove: method(z.object({ id: checkpointId, files: z.boolean().default(false) }), z.object({ bytes: z.number() })),
     find: method(z.object({ id: checkpointId, path }), checkpoint),
+    /** Reads every byte of it again and holds it against what it was when it was added. */
+    verify: method(z.object({ id: checkpointId }), checkpoint),
   },
   adapters: {
     list: method(none, z.object({ adapters: z.array(adapter) })),
@@ -441,7 +494,7 @@ export const api = {
     /** A piece of a file by id. */
     read: method(
       z.object({
-        id: z.union([subjectId, photoId, clipId, exportId]),
+        id: z.union([subjectId, photoId, clipId, exportId, pictureId]),
         kind: z.enum(mediaKinds),
         offset: z.number().int().nonnegative().default(0),
         length: z
@@ -454,6 +507,6 @@ export const api = {
       z.object({ base64: z.string(), bytes: z.number(), type: z.string() }),
     ),
     /** Where a file lies, on hosts that can tell (`can.paths`): with `exports.command` the one answer with a path in it. */
-    locate: method(z.object({ id: z.union([photoId, clipId, exportId]) }), z.object({ path: z.string() })),
+    locate: method(z.object({ id: z.union([photoId, clipId, exportId, pictureId]) }), z.object({ path: z.string() })),
   },
 } as const;

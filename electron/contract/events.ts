@@ -28,7 +28,7 @@ export const event = z.discriminatedUnion('type', [
   z.object({ type: z.literal('gone'), id: z.string() }),
   z.object({ type: z.literal('queue'), queue: queueState }),
   z.object({ type: z.literal('progress'), jobId, progress }),
-  /** A small JPEG (base64) of the middle frame as it looks now. */
+  /** A small JPEG (base64) of the middle frame as the model foresees it now. */
   z.object({ type: z.literal('preview'), jobId, step: z.number(), jpeg: z.string() }),
   z.object({ type: z.literal('notice'), jobId: jobId.nullable(), text: z.string() }),
   /** Everything may have changed: a backup was restored. */

@@ -9,11 +9,11 @@ const refuse = (text: string): never => {
   throw new StudioError('badRequest', text);
 };
 
-/** Reads a prompt: `{a|b}` is a choice, choices may lie in choices, `\{`, `\|` and `\}` are the signs themselves. Braces without a bar, a `{` or `}` without the other, and a `|` outside of braces are text.
- * Spaces around an alternative do not count; an alternative may be empty; one written twice counts once.
- * @throws StudioError for a `{` with a bar behind it that is never closed, and for choices in choices beyond reason */
-function parse(prompt: string): readonly Piece[] {
-  // Which braces belong together, and which bars to which.
+/** Which braces of a prompt are choices, by where each begins, and which bars belong to it; a `{` with a bar behind it that is never closed. */
+export function choicesIn(prompt: string): {
+  readonly choices: ReadonlyMap<number, { readonly bars: readonly number[]; readonly end: number }>;
+  readonly unclosed: number | undefined;
+} {
   const choices = new Map<number, { readonly bars: number[]; end: number }>(),
     open: { at: number; bars: number[] }[] = [];
   for (let i = 0; i < prompt.length; i++) {
@@ -26,10 +26,17 @@ function parse(prompt: string): readonly Piece[] {
       if (bars.length) choices.set(at, { bars, end: i });
     }
   }
-  const unclosed = open.find(o => o.bars.length);
-  if (unclosed)
+  return { choices, unclosed: open.find(o => o.bars.length)?.at };
+}
+
+/** Reads a prompt: `{a|b}` is a choice, choices may lie in choices, `\{`, `\|` and `\}` are the signs themselves. Braces without a bar, a `{` or `}` without the other, and a `|` outside of braces are text.
+ * Spaces around an alternative do not count; an alternative may be empty; one written twice counts once.
+ * @throws StudioError for a `{` with a bar behind it that is never closed, and for choices in choices beyond reason */
+function parse(prompt: string): readonly Piece[] {
+  const { choices, unclosed } = choicesIn(prompt);
+  if (unclosed !== undefined)
     refuse(
-      `the prompt has a { that is never closed (${JSON.stringify(prompt.slice(unclosed.at, unclosed.at + 30))}): close it with }, or write \\{ for the sign itself`,
+      `the prompt has a { that is never closed (${JSON.stringify(prompt.slice(unclosed, unclosed + 30))}): close it with }, or write \\{ for the sign itself`,
     );
   const read = (from: number, to: number, depth: number): Piece[] => {
     if (depth > mostDeep) refuse(`the prompt has choices in choices ${mostDeep} deep: write fewer`);

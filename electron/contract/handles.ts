@@ -1,7 +1,8 @@
 /** @file Where a prompt names a subject by its `@handle`: the one reading of it, for whoever replaces handles and whoever only asks whether there are any. */
+import { closest } from './closest.ts';
 
 /** Scripts that put no space between words: there a handle ends where it ends. Hangul has spaces, but its particles follow at once. */
-export const unspaced =
+const unspaced =
   /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}\p{Script=Hangul}ー]/u;
 const inHandle = /[\p{L}\p{M}\p{N}_-]/u;
 
@@ -17,3 +18,31 @@ export function mentionsIn(prompt: string): { at: number; run: string }[] {
   }
   return mentions;
 }
+
+/** As handles are compared. */
+export const fold = (s: string) => s.normalize('NFKC').toLowerCase();
+
+/** The handle that begins this text: the longest that is known and ends where a word ends. `-` ends one only before letters (`@lemon-shaped`), so that a mistyped `@lemon-22` is not taken for `@lemon`.
+ * @param run letters, digits, `-` and `_` */
+export function longestHandle<T>(run: string, known: (handle: string) => T | undefined): { found: T; length: number } | undefined {
+  const letters = Array.from(run);
+  for (let n = Math.min(letters.length, 60); n > 0; n--) {
+    const rest = letters.slice(n).join('');
+    const ends =
+      rest === '' || /^[-_]+$/.test(rest) || /^-\p{L}/u.test(rest) || unspaced.test(letters[n]!) || unspaced.test(letters[n - 1]!);
+    if (!ends) continue;
+    const head = letters.slice(0, n).join(''),
+      found = known(fold(head));
+    if (found !== undefined) return { found, length: head.length };
+  }
+  return undefined;
+}
+
+/** The handle that was meant: at most a third of its letters are changed, or one begins with the other. */
+export const closestHandle = (word: string, handles: readonly string[]): string | undefined =>
+  closest(
+    word,
+    handles,
+    (changes, handle) =>
+      changes <= Math.max(1, Math.min(3, Math.floor(word.length / 3))) || handle.startsWith(word) || word.startsWith(handle),
+  );

@@ -13,6 +13,7 @@ export const jobId = id('j', 'job');
 export const checkpointId = id('k', 'checkpoint');
 export const adapterId = id('a', 'adapter');
 export const exportId = id('e', 'export');
+export const pictureId = id('i', 'picture');
 export type SubjectId = z.infer<typeof subjectId>;
 export type PhotoId = z.infer<typeof photoId>;
 export type ClipId = z.infer<typeof clipId>;
@@ -20,7 +21,8 @@ export type JobId = z.infer<typeof jobId>;
 export type CheckpointId = z.infer<typeof checkpointId>;
 export type AdapterId = z.infer<typeof adapterId>;
 export type ExportId = z.infer<typeof exportId>;
-export type AnyId = SubjectId | PhotoId | ClipId | JobId | CheckpointId | AdapterId | ExportId;
+export type PictureId = z.infer<typeof pictureId>;
+export type AnyId = SubjectId | PhotoId | ClipId | JobId | CheckpointId | AdapterId | ExportId | PictureId;
 
 /** The row's number. */
 export const rowOf = (id: AnyId): number => Number(id.slice(1));

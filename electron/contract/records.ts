@@ -4,7 +4,7 @@ import { phases } from '../../native-models/tasks.ts';
 import { failure } from './errors.ts';
 import { resolvedRequest, request } from './requests.ts';
 import { catalogueId, contact, licence, memoryNeed } from './catalogue.ts';
-import { adapterId, checkpointId, clipId, exportId, jobId, photoId, subjectId } from './ids.ts';
+import { adapterId, checkpointId, clipId, exportId, jobId, photoId, pictureId, subjectId } from './ids.ts';
 
 const version = z.literal(1).default(1);
 /** For display alone: order comes from ids, which grow. */
@@ -87,6 +87,25 @@ export const subject = z.object({
   removed: z.boolean(),
 });
 export type Subject = z.infer<typeof subject>;
+
+/** A picture that a clip may begin with. */
+export const picture = z.object({
+  version,
+  id: pictureId,
+  /** The file's name as it was given, or what it was taken from. */
+  name: z.string(),
+  sha256,
+  width: count,
+  height: count,
+  createdAt: time,
+  /** The library's copy is gone. */
+  missing: z.boolean(),
+});
+export type Picture = z.infer<typeof picture>;
+
+/** A prompt that was used or kept. */
+export const keptPrompt = z.object({ prompt: z.string(), pinned: z.boolean(), usedAt: time });
+export type KeptPrompt = z.infer<typeof keptPrompt>;
 
 const timings = z.record(z.enum(phases), z.number());
 
@@ -322,6 +341,9 @@ export type Download = z.infer<typeof download>;
 /** All that may be contacted, and the switch that forbids it. */
 export const network = z.object({ offline: z.boolean(), endpoint: z.string(), contacts: z.array(contact) });
 
+/** What the window can speak. */
+export const languages = ['en', 'de', 'ar'] as const;
+
 /** Each setting as it may be changed. */
 export const settingFields = z.object({
   /** Seconds between previews while a clip is painted; 0 for none. */
@@ -334,8 +356,19 @@ export const settingFields = z.object({
   dailyBackup: z.boolean(),
   /** Nothing is contacted, whatever is asked. */
   offline: z.boolean(),
+  /** How the window looks, speaks and moves; `system`: as this machine is set. */
+  theme: z.enum(['system', 'light', 'dark']),
+  language: z.enum(['system', ...languages]),
+  motion: z.enum(['system', 'reduced', 'full']),
+  /** The keys of the window's actions that are not the usual ones: `queue.toggle` to `Mod+J`, or null for none. */
+  shortcuts: z
+    .record(z.string().max(60), z.string().max(60).nullable())
+    .refine(keys => Object.keys(keys).length <= 300, 'at most 300 shortcuts'),
+  /** The first start has been seen. */
+  welcomed: z.boolean(),
 });
-const { previewSeconds, device, keepLatents, threads, dailyBackup, offline } = settingFields.shape;
+const { previewSeconds, device, keepLatents, threads, dailyBackup, offline, theme, language, motion, shortcuts, welcomed } =
+  settingFields.shape;
 export const settings = z.object({
   version,
   previewSeconds: previewSeconds.default(10),
@@ -344,11 +377,41 @@ export const settings = z.object({
   threads: threads.default(null),
   dailyBackup: dailyBackup.default(true),
   offline: offline.default(false),
+  theme: theme.default('system'),
+  language: language.default('system'),
+  motion: motion.default('system'),
+  shortcuts: shortcuts.default({}),
+  welcomed: welcomed.default(false),
 });
 export type Settings = z.infer<typeof settings>;
 
+/** This machine, as far as it matters for making clips. */
+export const machine = z.object({
+  /** `linux-x64`. */
+  platform: z.string(),
+  processor: z.string(),
+  cores: count,
+  ramBytes: count,
+  devices: z.array(
+    z.object({
+      device: z.enum(['cpu', 'cuda']),
+      /** What it is called: the graphics card's name, the processor's. */
+      name: z.string(),
+      available: z.boolean(),
+      /** Of its own; null where it shares the machine's or is not there. */
+      memoryBytes: count.nullable(),
+      /** What it is, or what it lacks and how to mend that. */
+      text: z.string(),
+    }),
+  ),
+  /** Which ffmpeg writes the clips, or why none can. */
+  ffmpeg: z.string(),
+});
+export type Machine = z.infer<typeof machine>;
+
 export const storageKinds = [
   'photos',
+  'pictures',
   'clips',
   'latents',
   'previews',
@@ -363,6 +426,7 @@ export const storageKinds = [
 /** Those of which something can go unasked; clips, subjects and photos go by being removed and then erased. */
 export const cleanableKinds = [
   'photos',
+  'pictures',
   'latents',
   'previews',
   'exports',

@@ -1,8 +1,9 @@
 /** @file What a person asks for: a request with as much left open as they like, and what becomes of it when it is queued. */
 import { z } from 'zod';
 import { devices, fits, generateOrder, noiseDtypes, precisions, schedulerNames } from '../../native-models/tasks.ts';
-import { adapterId, checkpointId, photoId, subjectId } from './ids.ts';
+import { adapterId, checkpointId, photoId, pictureId, subjectId } from './ids.ts';
 
+export { devices, fits, noiseDtypes, precisions, schedulerNames };
 const { prompt, negativePrompt, seed, numInferenceSteps, guidanceScale, numFrames, width, height, fps } = generateOrder.shape;
 const scale = z.number().min(-100, 'the adapter scale is below -100').max(100, 'the adapter scale is above 100');
 const hash = z.string().regex(/^[0-9a-f]{64}$/);
@@ -23,6 +24,8 @@ export const request = z.object({
     .default(null),
   /** The subject cut out by its mask, on white. */
   cutOut: z.boolean().default(false),
+  /** The clip begins with it: its first frame, cut or bordered as `fit` says. */
+  startImage: pictureId.nullable().default(null),
   checkpoint: checkpointId.nullable().default(null),
   /** Null: the subject's own, else the checkpoint's. */
   adapters: z
@@ -66,6 +69,8 @@ export const resolvedRequest = z.object({
       cutOut: z.boolean(),
     }),
   ),
+  /** By content. */
+  startImage: z.object({ pictureId, sha256: hash }).nullable().default(null),
   checkpoint: z.object({ id: checkpointId, name: z.string(), sha256: hash }),
   adapters: z.array(z.object({ id: adapterId, name: z.string(), sha256: hash, scale: z.number() })),
   seed: z.number(),

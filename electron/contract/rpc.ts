@@ -40,7 +40,8 @@ export type Reply =
 export const refused = (code: ErrorCode, text: string): Reply => ({ error: { code, text, action: actionOf[code] } });
 
 /** Whether a call may be sent once more when nobody knows whether it was carried out: by its verb, those that only read. */
-export const repeatable = (method: string): boolean => /\.(describe|list|show|state|forecast|of|read|locate|check)$/.test(method);
+export const repeatable = (method: string): boolean =>
+  /\.(describe|list|show|state|forecast|of|read|locate|check|machine|index|some|tags|frame)$/.test(method);
 
 /** All that a way to a host has to offer. */
 export interface Transport {

@@ -1,14 +1,16 @@
 /**
  * @file Cut-outs: a mask for a photo's subject, found by itself or from what a person draws, by a child process that stays while they draw.
  */
-import { spawn, type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
+import { startScript } from './children.ts';
 import { MediaError, fileError } from './error.ts';
 import { checkSize, readBytes } from './files.ts';
 import type { Answered, Asked } from './grabcut.ts';
 import type { PhotoSource } from './import.ts';
 import { byteLimit, photoKind, pixelLimit, type StoredPicture } from './photo.ts';
+import { runFlags } from './watch.ts';
 
 /** What to cut out. Coordinates are in pixels of the photo, upright; with neither rectangle, strokes nor mask the subject is found by itself. */
 export interface CutOutRequest {
@@ -64,9 +66,6 @@ const usualLimits: CutOutLimits = { seconds: 60, megabytes: 2000, idleSeconds: 1
 
 /** Most strokes of a request, and most points of all of them. */
 const [mostStrokes, mostPoints] = [2000, 100_000];
-
-/** Flags by which this Node runs TypeScript, where it needs any. */
-const runFlags = process.execArgv.filter(flag => flag.includes('strip-types'));
 
 /** Refuses numbers that mean nothing, before a process is started for them. */
 function checkHints({ rectangle, strokes = [] }: CutOutRequest): void {
@@ -148,13 +147,13 @@ export class GrabCutter implements MaskMaker {
     const cannot = `cannot start what cuts out ${name}`;
     let child: ChildProcess;
     try {
-      child = spawn(
-        process.execPath,
-        ['--no-warnings', ...runFlags, '--max-old-space-size=512', script, String(process.pid), String(this.#limits.megabytes)],
+      child = startScript(
+        script,
+        [String(process.pid), String(this.#limits.megabytes)],
+        ['--no-warnings', ...runFlags, '--max-old-space-size=512'],
         {
           stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
           serialization: 'advanced',
-          env: { ...process.env, ELECTRON_RUN_AS_NODE: '1' },
           detached: process.platform !== 'win32', // Ctrl-C is for us; it goes when we are gone
           windowsHide: true,
         },

@@ -5,11 +5,11 @@
  * target: ffmpeg's file is probed, fsynced and renamed, then the folder is fsynced; failure and abort remove it, and after a kill -9 the next
  * export of that name does. Film of others is opened by lists of protocols, formats and decoders only.
  */
-import { link, mkdir, open, readdir, rename, rm, rmdir, stat, statfs, writeFile } from 'node:fs/promises';
+import { link, mkdir, open, readdir, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { MediaError, fileError } from './error.ts';
 import { advice, ffmpegFailure, findFfmpeg, quiet, startFfmpeg, type End, type Ffmpeg, type Running } from './ffmpeg.ts';
-import { refuseShut, syncFolder } from './files.ts';
+import { freeBytes, refuseShut, syncFolder } from './files.ts';
 import { embedRequest, readRequest, requestText, type Request } from './metadata.ts';
 import {
   planExport,
@@ -494,8 +494,7 @@ async function inspect(doing: string, plan: Plan, finished: string, folder: stri
     verify(doing, plan, probed);
     return probed;
   } catch (error) {
-    const { bavail, bsize } = await statfs(folder);
-    if (bavail * bsize > 1 << 16) throw error;
+    if ((await freeBytes(folder)) > 1 << 16) throw error;
     throw fileError(doing, Object.assign(new Error('ENOSPC', { cause: error }), { code: 'ENOSPC' }));
   }
 }

@@ -1,7 +1,7 @@
 /** @file Files as wholes: read within bounds, hashed, and written so that a power cut leaves all of one or none of it. */
 import { createHash, randomBytes } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
-import { mkdir, open, rename, stat, unlink } from 'node:fs/promises';
+import { mkdir, open, rename, stat, statfs, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { MediaError, fileError } from './error.ts';
 
@@ -16,6 +16,12 @@ export async function syncFolder(folder: string): Promise<void> {
   } finally {
     await handle?.close();
   }
+}
+
+/** Bytes that we may still write on a folder's disk. */
+export async function freeBytes(folder: string): Promise<number> {
+  const { bavail, bsize } = await statfs(folder);
+  return bavail * bsize;
 }
 
 /** Files that this process holds locks on. */

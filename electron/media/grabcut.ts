@@ -5,14 +5,13 @@
  * answering meanwhile. Arguments: the owner's process id, and the most MB this process may come to hold. Messages: `Asked` in, `Answered` out.
  */
 import { createHash } from 'node:crypto';
-import { writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { isMainThread, Worker, workerData } from 'node:worker_threads';
 import { cut, type GrabCut, type Hints } from '../../native-models/photos/cut.ts';
 import { guidedMask, type Size } from '../../native-models/photos/guided.ts';
 import { drawingCost, type Rectangle, type Stroke } from '../../native-models/photos/start.ts';
 import { MediaError } from './error.ts';
 import { maskPicture, maskPixels, photoPixels, type Pixels, type StoredPicture } from './photo.ts';
+import { watch } from './watch.ts';
 
 /** A request: the photo where it is another one than before; coordinates in pixels of the photo. */
 export interface Asked {
@@ -148,19 +147,10 @@ function within(name: string, { x, y, width, height }: Rectangle, photo: Size, a
   return { x: left * across, y: top * down, width: (right - left) * across, height: (bottom - top) * down };
 }
 
-/** Ends this process when its owner has gone or it holds too much, also while it computes: a thread of its own looks. */
-function watch({ owner, megabytes }: { owner: number; megabytes: number }): void {
-  setInterval(() => {
-    const large = process.memoryUsage.rss() > megabytes * 1e6;
-    if (large) writeSync(2, 'memory');
-    if (large || process.ppid !== owner) process.kill(process.pid, 'SIGKILL');
-  }, 50);
-}
-
 function main(): void {
   const [owner, megabytes] = process.argv.slice(2).map(Number);
   process.on('disconnect', () => process.exit());
-  new Worker(new URL(import.meta.url), { workerData: { owner, megabytes } }).unref();
+  watch(owner!, megabytes!);
   const worker = openCv().then(({ cv }) => new Cutting(cv));
   process.on('message', (asked: Asked) => {
     void (async () => {
@@ -177,5 +167,4 @@ function main(): void {
   });
 }
 
-if (isMainThread) main();
-else watch(workerData as { owner: number; megabytes: number });
+main();

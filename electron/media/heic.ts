@@ -10,8 +10,8 @@ import { writeSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { buffer } from 'node:stream/consumers';
-import { isMainThread, Worker, workerData } from 'node:worker_threads';
 import { codedProfile, pngLength, pngParts, type Rows } from './heif.ts';
+import { watch } from './watch.ts';
 
 /** What is called of libheif's C interface: pointers are numbers, and a struct that is returned goes where the first argument points. */
 interface LibHeif {
@@ -100,18 +100,9 @@ function decode(photo: Uint8Array): { rows: Rows; profile: Uint8Array | undefine
   return { rows: { width, height, channels, row }, profile };
 }
 
-/** Ends this process when its owner has gone or it holds too much, also while it decodes: a thread of its own looks. */
-function watch({ owner, megabytes }: { owner: number; megabytes: number }): void {
-  setInterval(() => {
-    const large = process.memoryUsage.rss() > megabytes * 1e6;
-    if (large) writeSync(2, 'memory');
-    if (large || process.ppid !== owner) process.kill(process.pid, 'SIGKILL');
-  }, 50);
-}
-
 async function main(): Promise<void> {
   const [owner, megabytes] = process.argv.slice(2).map(Number);
-  new Worker(new URL(import.meta.url), { workerData: { owner, megabytes } }).unref();
+  watch(owner!, megabytes!);
   try {
     const { rows, profile } = decode(await buffer(process.stdin));
     const length = Buffer.alloc(8);
@@ -125,5 +116,4 @@ async function main(): Promise<void> {
   }
 }
 
-if (isMainThread) await main();
-else watch(workerData as { owner: number; megabytes: number });
+await main();

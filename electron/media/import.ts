@@ -1,12 +1,14 @@
 /** @file Photos into the library: from files, folders and pasted bytes, of any kind that telephones and browsers make. */
-import { spawn, type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { startScript } from './children.ts';
 import { MediaError, fileError } from './error.ts';
 import { checkSize, readBytes } from './files.ts';
 import { heifProperties } from './heif.ts';
 import { byteLimit, damaged, photoKind, pixelLimit, storePhoto, tooLarge, type StoredPicture } from './photo.ts';
+import { runFlags } from './watch.ts';
 
 /** Where a photo comes from; a name given with bytes is only a name. */
 export type PhotoSource = { readonly path: string } | { readonly bytes: Uint8Array; readonly name: string };
@@ -46,9 +48,6 @@ async function inTurn<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Flags by which this Node runs TypeScript, where it needs any. */
-const runFlags = process.execArgv.filter(flag => flag.includes('strip-types'));
-
 /** Decodes a HEIC in a process of its own to a PNG with the photo's profile. */
 async function decodeHeic(name: string, bytes: Uint8Array, limits: DecoderLimits, signal: AbortSignal | undefined): Promise<Buffer> {
   const properties = heifProperties(bytes);
@@ -59,12 +58,12 @@ async function decodeHeic(name: string, bytes: Uint8Array, limits: DecoderLimits
   const script = fileURLToPath(new URL('./heic.ts', import.meta.url));
   let child: ChildProcess;
   try {
-    child = spawn(
-      process.execPath,
-      ['--no-warnings', ...runFlags, '--max-old-space-size=128', script, String(process.pid), String(limits.megabytes)],
+    child = startScript(
+      script,
+      [String(process.pid), String(limits.megabytes)],
+      ['--no-warnings', ...runFlags, '--max-old-space-size=128'],
       {
         stdio: 'pipe',
-        env: { ...process.env, ELECTRON_RUN_AS_NODE: '1' },
         detached: process.platform !== 'win32', // Ctrl-C is for us; it goes when we are gone
         windowsHide: true,
       },

@@ -60,9 +60,21 @@ export function photoKind(name: string, bytes: Uint8Array, heic: boolean): Photo
 const options = { limitInputPixels: pixelLimit, failOn: 'error', sequentialRead: true, pages: 1, ignoreIcc: false } as const;
 
 /** Refuses more pixels than are read, before any is: only the header is looked at. */
-async function checkPixels(name: string, bytes: Uint8Array): Promise<void> {
+async function checkPixels(name: string, bytes: Uint8Array): Promise<{ width: number; height: number }> {
   const { width, height } = await sharp(bytes, { ...options, limitInputPixels: false }).metadata();
   if (width * height > pixelLimit) throw tooLarge(name, width, height);
+  return { width, height };
+}
+
+/** Pixels that each side of a picture must have for a clip to begin with it: the VAE's smallest patch of two. */
+export const leastStart = 16;
+/** Refuses a picture that shows nothing a clip could begin with.
+ * @throws {MediaError} */
+export function checkStart(name: string, { width, height }: { width: number; height: number }, least = leastStart): void {
+  if (width < least || height < least)
+    throw new MediaError(
+      `${name} is ${width}x${height}, too small for a clip to begin with: take a picture of at least ${least}x${least}.`,
+    );
 }
 
 /** The sentence for too many pixels. */
@@ -89,15 +101,16 @@ const normalized = Float32Array.from({ length: 256 }, (_, x) => Math.fround(Math
  * EXIF turn, embedded profile (also Display-P3 and CMYK) to sRGB, 16 bits to 8, first frame of an animation, transparency over white; then the
  * fit, by Lanczos with three lobes on gamma-encoded values. A photo that has the size already comes through pixel by pixel.
  * A large JPEG is shrunk by the power of two while it is decoded, so 48 megapixels need no 144 MB.
- * @param size `width` and `height` in pixels, and how the photo fills them
+ * @param size `width` and `height` in pixels, and how the photo fills them; `least`: pixels that each of its sides must have
  * @throws {MediaError} where the file is missing, is no photo, is cut off or damaged, or has more than 100 megapixels
  */
-export async function readPhoto(name: string, size: { width: number; height: number; fit: Fit }): Promise<Float32Array> {
+export async function readPhoto(name: string, size: { width: number; height: number; fit: Fit; least?: number }): Promise<Float32Array> {
   const bytes = await readBytes(name, { most: byteLimit, wanted: 'a photo' }); // by us, not by libvips: a disk that reports an error is not a damaged photo
   photoKind(name, bytes, false);
   let pixels: Buffer;
   try {
-    await checkPixels(name, bytes);
+    const own = await checkPixels(name, bytes);
+    if (size.least !== undefined) checkStart(name, own, size.least);
     const decoded = await sharp(bytes, options)
       .autoOrient()
       .flatten({ background: '#ffffff' })

@@ -20,6 +20,17 @@ export const safety: Readonly<Record<string, string>> = {
   'cache-control': 'no-store',
 };
 
+/** What a browser may keep, each for seconds. Nothing else is kept: not a sentence, not a video, not a page. Whoever is signed in as somebody else at the
+ * same browser has that browser's files anyway; another origin reads neither the answer nor the copy, since `cross-origin-resource-policy` is kept with it. */
+export const kept = {
+  /** A picture whose address has a digest of its content: what scrolling back and forth would load again and again. A day, so that what was erased goes. */
+  picture: { 'cache-control': 'private, max-age=86400, immutable' },
+  /** A file of the window whose name has a digest of its content: the same program every time, compiled once. */
+  program: { 'cache-control': 'private, max-age=31536000, immutable' },
+} as const satisfies Readonly<Record<string, Readonly<Record<string, string>>>>;
+/** Whether an address's `v` is a digest: 16 digits or more of one in base 16. A plain number, a time may mean something else in another library. */
+export const isDigest = (version: string | null): boolean => version !== null && /^[0-9a-f]{16,64}$/.test(version);
+
 /** A status with a sentence, thrown by what reads a request. */
 export class HttpError extends Error {
   readonly status: number;

@@ -1,4 +1,4 @@
-/** @file The API as a browser gets it: the studio's own, without paths of this machine, with the folders that were named at start. What `can.paths` promises a browser holds here, whoever owns the library. */
+/** @file The API as a page gets it, in a browser or in our own window: the studio's own, without paths of this machine, with the folders that were named at start. What `can.paths` promises a browser holds here, whoever owns the library. */
 import type { z } from 'zod';
 import { namesPath, type api } from '../contract/api.ts';
 import { StudioError } from '../contract/errors.ts';
@@ -13,6 +13,7 @@ export const placeMethods: Readonly<Partial<Record<string, { readonly uploads: b
   'subjects.add': { uploads: true },
   'subjects.addPhotos': { uploads: true },
   'requests.read': { uploads: true },
+  'pictures.add': { uploads: true },
   'clips.find': { uploads: true },
   'checkpoints.add': { uploads: false },
   'checkpoints.find': { uploads: false },
@@ -66,9 +67,12 @@ function onlyFiles({ presets }: z.output<typeof api.exports.presets.output>): vo
       preset.unavailable ??= 'it makes a folder, which a browser cannot download: export it on the machine itself';
 }
 
+type Can = z.output<typeof api.host.describe.output>['can'];
+
 /** @param transport the library's, whoever owns it; one that takes paths
+ * @param can what else the page's host does for it: nothing in a browser
  * @returns what answers a browser; `input` of a call must have come as JSON and is changed */
-export function forBrowsers(transport: Pick<Transport, 'call'>, places: Places): Answer {
+export function forBrowsers(transport: Pick<Transport, 'call'>, places: Places, can: Partial<Omit<Can, 'paths'>> = {}): Answer {
   const own = host(rootsApi, { roots: { list: () => ({ roots: [...places.roots] }), show: ({ id }) => places.show(id) } }, error =>
     describeFailure(error),
   );
@@ -91,7 +95,7 @@ export function forBrowsers(transport: Pick<Transport, 'call'>, places: Places):
     }
     const reply = await transport.call(method, input, signal);
     if (method === 'host.describe' && 'value' in reply)
-      return { value: { ...(reply.value as object), can: { paths: false, dragOut: false, reveal: false, pickFolder: false } } };
+      return { value: { ...(reply.value as object), can: { dragOut: false, reveal: false, pickFolder: false, ...can, paths: false } } };
     if (method === 'exports.presets' && 'value' in reply) onlyFiles(reply.value as z.output<typeof api.exports.presets.output>);
     if (!('error' in reply)) await places.drop(sent);
     return forBrowser(reply, names);

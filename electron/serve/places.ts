@@ -1,9 +1,9 @@
-/** @file The files that a browser may name without knowing where they lie: those in folders named at start (`r1`, `r1/beach/kelp.jpg`) and those it has sent itself (`u…`). */
+/** @file The files that a browser may name without knowing where they lie: those in folders named at start (`r1`, `r1/beach/kelp.jpg`), those it has sent itself (`u…`), and in our own window those that the person has dropped or chosen (`f1`, `f1/kelp.jpg`). */
 import { randomBytes } from 'node:crypto';
-import { lstatSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, statSync } from 'node:fs';
+import { lstatSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, statSync, type Stats } from 'node:fs';
 import { open, opendir, readdir, realpath, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, join, relative, resolve, sep } from 'node:path';
+import { basename, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { z } from 'zod';
 import { StudioError } from '../contract/errors.ts';
 import { method } from '../contract/rpc.ts';
@@ -30,6 +30,14 @@ export const rootsApi = {
 } as const;
 type Listing = z.output<(typeof rootsApi)['roots']['show']['output']>;
 
+/** A file or folder that the person has chosen, as the page may know it. */
+export interface Admitted {
+  readonly id: string;
+  readonly name: string;
+  readonly kind: 'file' | 'folder';
+  readonly bytes: number;
+}
+
 /** Where a place lies, and how sentences are to call it: `names` has what is never told, with what is told instead. */
 export interface Found {
   readonly path: string;
@@ -46,6 +54,10 @@ export interface Places {
    * @param name what the person calls it
    * @throws HttpError 413 where too many wait, 507 where the disk is full */
   keep(name: string, body: AsyncIterable<Buffer>): Promise<{ id: string; bytes: number }>;
+  /** Takes in a file or folder of this machine that the person has dropped or chosen, with every link followed; its id holds until `close`. Whoever calls this
+   * knows that a person did: nothing that comes over a network may.
+   * @throws StudioError `badInput`, `notFound`; its sentence calls the place by its last name */
+  admit(path: string): Promise<Admitted>;
   /** Files that were sent and have been used. */
   drop(ids: readonly string[]): Promise<void>;
   close(): void;
@@ -53,6 +65,8 @@ export interface Places {
 
 /** Entries of a folder that are told, and that are looked at. */
 const [toldLimit, lookLimit] = [5000, 50_000];
+/** Files and folders that may be admitted: far more than a person drops. */
+const admittedLimit = 100_000;
 /** Files that may wait, bytes of them together, milliseconds they wait. */
 const [waitingLimit, bytesLimit, expiry] = [1000, 4 * 2 ** 30, 3_600_000];
 
@@ -100,6 +114,8 @@ export function placesOf(folders: readonly string[]): Places {
   });
   const roots = [...new Set(paths)].map((path, i) => ({ id: `r${i + 1}`, name: basename(path) || path, path }));
   const uploads = new Map<string, { path: string; bytes: number; at: number; busy: boolean }>();
+  const admitted = new Map<string, { id: string; name: string; path: string; given: string }>(), // by id
+    known = new Map<string, string>(); // ids by what was given: the same file dropped again is the same place
   let folder: string | undefined,
     waiting = 0; // bytes
   /** Where files that are sent wait: readable by us alone. Systems that tidy up may have taken it away meanwhile. */
@@ -110,11 +126,15 @@ export function placesOf(folders: readonly string[]): Places {
   };
   leftBehind();
 
-  const nowhere = (id: string) =>
-    new StudioError(
+  const nowhere = (id: string) => {
+    const chosen = admitted.get(id.split('/')[0]!);
+    return new StudioError(
       'notFound',
-      `there is nothing called ${JSON.stringify(id.slice(0, 200))} in the folders that were named at start: choose another`,
+      chosen
+        ? `${chosen.name} is no longer there: choose it again`
+        : `there is nothing called ${JSON.stringify(id.slice(0, 200))} in the folders that were named at start: choose another`,
     );
+  };
   const inside = (root: string, path: string) => path === root || path.startsWith(root.endsWith(sep) ? root : root + sep);
   const visible = (root: string, path: string) => inside(root, path) && namesIn(relative(root, path).replaceAll(sep, '/')) !== undefined;
   /** A file or folder with every link followed, inside its root; nothing where it is neither or elsewhere. */
@@ -131,8 +151,8 @@ export function placesOf(folders: readonly string[]): Places {
     }
   };
   const find = async (id: string) => {
-    const [, rootName, rest = ''] = /^(r[1-9]\d{0,5})(?:\/(.+))?$/s.exec(id) ?? [];
-    const root = roots.find(r => r.id === rootName),
+    const [, rootName = '', rest = ''] = /^([rf][1-9]\d{0,5})(?:\/(.+))?$/s.exec(id) ?? [];
+    const root = roots.find(r => r.id === rootName) ?? admitted.get(rootName),
       names = namesIn(rest);
     const at = root && names && (await follow(root.path, join(root.path, ...names)));
     if (!at) throw nowhere(id);
@@ -214,8 +234,35 @@ export function placesOf(folders: readonly string[]): Places {
         return { path: upload.path, names: [[upload.path, basename(upload.path)]] };
       }
       const { real, folder, root } = await find(id);
+      const chosen = admitted.get(root.id);
+      // links in a folder of the person's own choice may lead where they will: whole checkpoints consist of them
+      if (chosen) return { path: real, names: [[real, id.includes('/') ? basename(id) : chosen.name], [chosen.path, chosen.name], [chosen.given, chosen.name]] }; // prettier-ignore
       if (folder) await closed(root.path, real, id);
       return { path: real, names: [[real, id], [root.path, root.id]] }; // prettier-ignore
+    },
+    admit: async given => {
+      if (!isAbsolute(given) || given.includes('\0')) throw new StudioError('badInput', 'that is no file of this machine: choose another');
+      const name = basename(given) || given;
+      let path: string, found: Stats;
+      try {
+        path = await realpath(given);
+        found = await stat(path);
+      } catch (error) {
+        if (/^(ENOENT|ENOTDIR|ELOOP)$/.test((error as NodeJS.ErrnoException).code ?? ''))
+          throw new StudioError('notFound', `${name} is no longer there: choose it again`, { cause: error });
+        throw fileError(`cannot read ${name}`, error);
+      }
+      if (!found.isFile() && !found.isDirectory())
+        throw new StudioError('badInput', `${name} is neither a file nor a folder: choose another`);
+      let id = known.get(given);
+      if (id === undefined || admitted.get(id)!.path !== path) {
+        if (admitted.size >= admittedLimit)
+          throw new StudioError('busy', 'too many files were chosen: close Protagonist and open it again');
+        id = `f${admitted.size + 1}`;
+        admitted.set(id, { id, name, path, given });
+        known.set(given, id);
+      }
+      return { id, name, kind: found.isFile() ? 'file' : 'folder', bytes: found.isFile() ? found.size : 0 };
     },
     keep: async (name, body) => {
       const tooMany = new HttpError(413, 'Too many files were sent and not used: use them, or wait an hour.');

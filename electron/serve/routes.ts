@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { api } from '../contract/api.ts';
 import type { Answer } from '../contract/rpc.ts';
-import { bodyOf, HttpError, policies, send, sendJson, sendText } from './answers.ts';
+import { bodyOf, HttpError, kept, policies, send, sendJson, sendText } from './answers.ts';
 import { ownMethods } from './browser.ts';
 import { sendMedia } from './media.ts';
 import type { Places } from './places.ts';
@@ -93,14 +93,15 @@ export function routesOf({ answer, places, window, host, cookie, idle, accept }:
         }
         const file = name === undefined ? undefined : window.get(name);
         if (!file) throw new HttpError(404, 'The window has no such file.');
-        send(response, 200, { 'content-type': file.type, 'content-security-policy': policies.window(host) }, await file.read());
+        const headers = { 'content-type': file.type, 'content-security-policy': policies.window(host), ...(file.fixed && kept.program) };
+        send(response, 200, headers, await file.read());
       },
     },
     {
       method: 'GET',
       path: '/media/:id/:kind',
-      respond: ({ response, parameters, signal }) =>
-        sendMedia(response, answer, { id: parameters['id']!, kind: parameters['kind']! }, signal),
+      respond: ({ response, parameters, query, signal }) =>
+        sendMedia(response, answer, { id: parameters['id']!, kind: parameters['kind']! }, query.get('v'), signal),
     },
     {
       method: 'POST',

@@ -7,6 +7,8 @@ import { extname, join } from 'node:path';
 /** A file that a page consists of. */
 export interface PageFile {
   readonly type: string;
+  /** Its name changes with its content. */
+  readonly fixed: boolean;
   read(): Promise<Uint8Array>;
 }
 
@@ -25,6 +27,9 @@ const types: Readonly<Partial<Record<string, string>>> = {
   '.txt': 'text/plain; charset=utf-8',
 };
 
+/** As Vite names what a page consists of: `assets/index-Dm3x_v9a.js`. */
+const hashed = /^assets\/.*-[\w-]{8}\.\w+$/;
+
 /** The files of a built window by their path in it, `/` between names and none hidden or linked; what stands in for it where there is no `index.html`. */
 export function windowFiles(folder: string): ReadonlyMap<string, PageFile> {
   const files = new Map<string, PageFile>();
@@ -36,6 +41,7 @@ export function windowFiles(folder: string): ReadonlyMap<string, PageFile> {
       else if (entry.isFile())
         files.set(name, {
           type: types[extname(name).toLowerCase()] ?? 'application/octet-stream',
+          fixed: hashed.test(name),
           read: () => readFile(join(folder, name)),
         });
     }
@@ -50,7 +56,7 @@ export function windowFiles(folder: string): ReadonlyMap<string, PageFile> {
 
 const pageFile = (name: string): [string, PageFile] => {
   const path = new URL(`./pages/${name}`, import.meta.url);
-  return [name, { type: types[extname(name)]!, read: () => readFile(path) }];
+  return [name, { type: types[extname(name)]!, fixed: false, read: () => readFile(path) }];
 };
 const standIn: ReadonlyMap<string, PageFile> = new Map(['index.html', 'stand-in.js', 'stand-in.css'].map(pageFile));
 

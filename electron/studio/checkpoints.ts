@@ -36,7 +36,8 @@ interface Row {
 }
 
 export interface Catalogue {
-  readonly checkpoints: HostOf<typeof api>['checkpoints'];
+  /** Without `remove`: whoever downloads has a part in it. */
+  readonly checkpoints: Omit<HostOf<typeof api>['checkpoints'], 'remove'>;
   readonly adapters: HostOf<typeof api>['adapters'];
   /** The one named, or (null) the default.
    * @throws StudioError `notFound` */
@@ -54,6 +55,10 @@ export interface Catalogue {
   /** Takes a folder of the library's own into the list, and where its content is known already, knows it there from now on.
    * @param name what it is called if it has no name yet */
   adopt(path: string, name: string, signal: AbortSignal): Promise<Checkpoint>;
+  /** Takes a checkpoint off the list; with `files` the adapters that lie in its folder, too.
+   * @param allow called before anything changes, with its name and where it lies, absolute
+   * @throws StudioError `notFound`, `conflict` where it comes with the program or a waiting job needs it */
+  remove(id: CheckpointId, files: boolean, allow?: (name: string, path: string) => void): void;
   /** What each takes on the disk, wherever that is. `own`: its folder inside the library, relative to it and with `/`; null elsewhere. */
   files(): {
     readonly id: string;
@@ -372,6 +377,25 @@ export function catalogue(library: Library, verify: Pick<Engine, 'verify'>, embe
     });
   };
 
+  /** Reads every byte of it where it lies.
+   * @throws StudioError `missing`, `conflict` where it has become something else, and what reading it says, without its path */
+  const readAgain = async (id: CheckpointId | AdapterId, signal: AbortSignal) => {
+    await whenReady();
+    const { table, row, record } = kept(id),
+      path = fromRow(row.path);
+    const changed = () => new StudioError('conflict', `${record.name} (${id}) has changed since it was added: add it anew`);
+    if (gone(row.path, record.files)) throw lost(id, record.name);
+    let found: Verified;
+    try {
+      found = await read(path, signal);
+    } catch (error) {
+      const { code, text } = asFailure(error);
+      throw new StudioError(code, plainly(text, path, record.name), { cause: error });
+    }
+    if (found.sha256 !== record.sha256) throw changed();
+    return { found, record, path, changed, table, row: row.id };
+  };
+
   return {
     checkpoints: {
       list: async () => {
@@ -392,18 +416,13 @@ export function catalogue(library: Library, verify: Pick<Engine, 'verify'>, embe
         });
         return sayCheckpoint(id);
       },
-      remove: ({ id }) => {
-        db.transaction(() => {
-          const row = checkpointById(id),
-            record = readRecord(checkpointRow, row.record, `checkpoint k${row.id}`);
-          canGo(record, record.embedded);
-          db.run('DELETE FROM checkpoints WHERE id = ?', row.id);
-          if (row.is_default) db.run('UPDATE checkpoints SET is_default = 1 WHERE id = (SELECT min(id) FROM checkpoints)');
-        });
-        library.say({ type: 'gone', id });
-      },
       find: async ({ id, path }, signal) => {
         await moveTo(id, path, signal);
+        return sayCheckpoint(id);
+      },
+      verify: async ({ id }, signal) => {
+        const { found, table, row } = await readAgain(id, signal);
+        keepFiles(table, row, found.files);
         return sayCheckpoint(id);
       },
     },
@@ -435,19 +454,8 @@ export function catalogue(library: Library, verify: Pick<Engine, 'verify'>, embe
         return sayAdapter(id);
       },
       inspect: async ({ id }, signal) => {
-        await whenReady();
-        const { row, record } = kept(id),
-          path = fromRow(row.path);
-        const changed = () => new StudioError('conflict', `${record.name} (${id}) has changed since it was added: add it anew`);
-        if (gone(row.path, record.files)) throw lost(id, record.name);
-        let found: Verified;
-        try {
-          found = await read(path, signal);
-        } catch (error) {
-          const { code, text } = asFailure(error);
-          throw new StudioError(code, plainly(text, path, record.name), { cause: error });
-        }
-        if (found.kind !== 'adapter' || found.sha256 !== record.sha256) throw changed();
+        const { found, record, path, changed } = await readAgain(id, signal);
+        if (found.kind !== 'adapter') throw changed();
         const { ranks, alphas, modules, transformerClass = null, bytes, notices } = found;
         return { ranks, alphas, modules, transformerClass, bytes, notices: notices.map(text => plainly(text, path, record.name)) };
       },
@@ -490,6 +498,24 @@ export function catalogue(library: Library, verify: Pick<Engine, 'verify'>, embe
       if (!row) throw trouble ?? new StudioError('notFound', 'there is no checkpoint: add one');
       return checkpointOf(row);
     },
+    remove: (id, files, allow) =>
+      db.transaction(() => {
+        const row = checkpointById(id),
+          record = readRecord(checkpointRow, row.record, `checkpoint k${row.id}`);
+        canGo(record, record.embedded);
+        allow?.(record.name, fromRow(row.path));
+        for (const adapter of files ? db.all<Row>('SELECT * FROM adapters ORDER BY id') : []) {
+          if (!adapter.path.startsWith(`${row.path}/`)) continue;
+          canGo(readRecord(adapterRow, adapter.record, `adapter a${adapter.id}`), false);
+          db.run('DELETE FROM adapters WHERE id = ?', adapter.id);
+          library.say({ type: 'gone', id: `a${adapter.id}` });
+        }
+        db.run('DELETE FROM checkpoints WHERE id = ?', row.id);
+        if (row.is_default) db.run('UPDATE checkpoints SET is_default = 1 WHERE id = (SELECT min(id) FROM checkpoints)');
+        library.say({ type: 'gone', id });
+        const next = row.is_default ? db.get<{ id: number }>('SELECT id FROM checkpoints WHERE is_default = 1') : undefined;
+        if (next) sayCheckpoint(`k${next.id}`);
+      }),
     adapter: id => adapterOf(adapterById(id)),
     adaptersFor: (subjects, { recommended }) => {
       const own = subjects.flatMap(s =>

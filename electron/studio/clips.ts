@@ -9,9 +9,12 @@ import { clip, type Clip } from '../contract/records.ts';
 import type { HostOf } from '../contract/rpc.ts';
 import { fileError } from '../media/error.ts';
 import { fileHash, syncFolder } from '../media/files.ts';
+import { findFfmpeg, type Ffmpeg } from '../media/ffmpeg.ts';
+import { clipFrame } from '../media/poster.ts';
+import { given } from '../../native-models/tasks.ts';
 import { fileIn, type Library } from './library.ts';
-import { absolute, copyWhole, folderIn, isThere, notInside, readRecord, sizeOf } from './rows.ts';
-import { indexClip, searchClips, unindexClip } from './search.ts';
+import { absolute, copyWhole, fileNameOf, folderIn, isThere, notInside, readRecord, sizeOf } from './rows.ts';
+import { indexClip, indexOfClips, searchClips, unindexClip } from './search.ts';
 import { thumbnailOf } from './subjects.ts';
 
 /** A clip as it is handed over by whoever made it; all its files lie in the library, on the disk. */
@@ -93,10 +96,13 @@ export function clipsPart(library: Library): ClipsPart {
     library.say({ type: 'clip', clip });
     return clip;
   };
-  /** Brings the index to what the row says. */
-  const reindex = (clip: Clip) =>
+  /** Brings the index and the counted tags to what the row says. */
+  const reindex = (clip: Clip) => {
+    const row = rowOf(clip.id);
+    db.run('DELETE FROM clip_tags WHERE clip = ?', row);
+    for (const tag of clip.tags) db.run('INSERT OR IGNORE INTO clip_tags (tag, clip, trashed) VALUES (?, ?, ?)', tag, row, clip.trashed);
     indexClip(db, {
-      id: rowOf(clip.id),
+      id: row,
       texts: [
         clip.name,
         clip.request?.prompt ?? '',
@@ -109,6 +115,7 @@ export function clipsPart(library: Library): ClipsPart {
       subjects: clip.subjects.map(s => rowOf(s.id)),
       tags: clip.tags,
     });
+  };
   /** Changes a clip, in the caller's transaction. */
   const write = (clip: Clip) => {
     const row = rowOf(clip.id);
@@ -146,6 +153,20 @@ export function clipsPart(library: Library): ClipsPart {
       );
     }
     return { clips };
+  };
+  /** Where its file lies, absolute.
+   * @throws StudioError `missing` */
+  const present = (row: Row): string => {
+    if (isThere(library, row.file)) return fileIn(library, row.file);
+    throw new StudioError('missing', `the file of c${row.id} is gone from the library's folder: find it, or remove c${row.id}`);
+  };
+  let ffmpeg: Ffmpeg | undefined,
+    decoding: Promise<unknown> = Promise.resolve();
+  /** One after the other: each starts a process. */
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const mine = decoding.then(work);
+    decoding = mine.catch(() => undefined);
+    return mine;
   };
   const named = (file: string) => db.get('SELECT 1 FROM clips WHERE file = ?', file) !== undefined;
   const relatives = (row: Row) => [row.file, row.poster, row.sprite, row.latents].filter(f => f !== null);
@@ -209,6 +230,44 @@ export function clipsPart(library: Library): ClipsPart {
     list: search => {
       const { ids, next } = searchClips(db, search);
       return { clips: ids.map(id => get(`c${id}`)), next };
+    },
+
+    index: search => ({ ids: indexOfClips(db, search).map(id => `c${id}` as const) }),
+
+    some: ({ ids }) => {
+      const rows = db.all<Row>('SELECT * FROM clips WHERE id IN (SELECT value FROM json_each(?))', JSON.stringify(ids.map(rowOf)));
+      const clips = new Map(rows.map(row => [row.id, row]));
+      return { clips: ids.map(id => clips.get(rowOf(id))).flatMap(row => (row ? [clipOf(row)] : [])) };
+    },
+
+    tags: () => ({
+      tags: db
+        .all<{
+          tag: string;
+          clips: number;
+        }>('SELECT tag, count(*) AS clips FROM clip_tags WHERE trashed = 0 GROUP BY tag ORDER BY clips DESC, tag')
+        .map(({ tag, clips }) => ({ tag, clips })),
+    }),
+
+    frame: async ({ id, frame }, signal) => {
+      const row = rowById(id),
+        { name, numFrames, width, height } = clipOf(row);
+      if (frame >= numFrames)
+        throw new StudioError(
+          'badInput',
+          `${id} has ${numFrames === 1 ? 'one frame, number 0' : `${numFrames} frames, numbered 0 to ${numFrames - 1}`}: there is no frame ${frame}`,
+        );
+      const file = present(row);
+      const png = await inTurn(async () => {
+        signal.throwIfAborted();
+        try {
+          return await given(async () => clipFrame((ffmpeg ??= await findFfmpeg()), file, frame, signal));
+        } catch (e) {
+          ffmpeg = undefined; // a machine's ffmpeg may have been replaced
+          throw e;
+        }
+      });
+      return { base64: Buffer.from(png).toString('base64'), name: `${fileNameOf(name, id)}-${frame}.png`, width, height };
     },
 
     show: ({ id }) => get(id),
@@ -292,10 +351,8 @@ export function clipsPart(library: Library): ClipsPart {
 
     save: async ({ id, path }, signal) => {
       const row = rowById(id);
-      const from = fileIn(library, row.file),
+      const from = present(row),
         to = absolute(path);
-      if (!isThere(library, row.file))
-        throw new StudioError('missing', `the file of ${id} is gone from the library's folder: find it, or remove ${id}`);
       const isFolder = await stat(to).then(
         s => s.isDirectory(),
         () => false,

@@ -9,14 +9,14 @@
  */
 import { createHash, type Hash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm, rmdir, stat, statfs, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, rmdir, stat, type FileHandle } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { commitId, insidePath, repositoryName, revisionName, type CatalogueEntry } from '../contract/catalogue.ts';
 import { StudioError } from '../contract/errors.ts';
 import { fileError } from '../media/error.ts';
-import { syncFolder, writeDurably } from '../media/files.ts';
+import { freeBytes, syncFolder, writeDurably } from '../media/files.ts';
 import { NetworkError, type Network, type Reply } from './network.ts';
 
 /** A checkpoint of the catalogue that lies on the hub. */
@@ -603,10 +603,6 @@ class Part {
 
 // The disk
 
-const freeBytes = async (folder: string): Promise<number> => {
-  const { bavail, bsize } = await statfs(folder);
-  return bavail * bsize;
-};
 const gb = (bytes: number) => (bytes < 1e9 ? `${Math.ceil(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`);
 
 async function checkSpace(name: string, { part, meter, options: { reserve = 2 ** 31 } }: Work, { files }: Plan): Promise<void> {

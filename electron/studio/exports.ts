@@ -5,7 +5,7 @@
  * is failed at the next start, with what it left removed: its part beside the target, its folder in the library, `work/e12` (a decoded film, or a
  * clip that was to be), and, for a clip that was to be, the names that `moving.json` planned before any file took one.
  */
-import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { mkdir, rm, stat } from 'node:fs/promises';
 import { dirname, extname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -30,7 +30,7 @@ import { describeFailure } from './failures.ts';
 import { fileIn, type Library } from './library.ts';
 import type { Served } from './media.ts';
 import { absolute, fileNameOf, folderIn, notInside, readRecord } from './rows.ts';
-import { move } from './runner.ts';
+import { isOfClip, move, takeBack } from './runner.ts';
 import type { Shared } from './sharing.ts';
 
 export interface ExportsOptions {
@@ -426,8 +426,7 @@ export function exportsPart(library: Library, { clips, catalogue, decode, thread
     };
     await insist(() => complete(clips.add(made).id));
   };
-  const isTaken = (to: string): boolean =>
-    existsSync(fileIn(library, to)) || db.get('SELECT 1 FROM clips WHERE file = ?1 OR poster = ?1 OR sprite = ?1', to) !== undefined;
+  const isTaken = (to: string): boolean => existsSync(fileIn(library, to)) || isOfClip(library, to);
   const freeNames = (slug: string, id: ExportId) => {
     for (let n = 1; ; n++) {
       const tail = n === 1 ? '' : `-${n}`;
@@ -450,12 +449,7 @@ export function exportsPart(library: Library, { clips, catalogue, decode, thread
     } catch {
       // there is none, or it was being written: no file has moved
     }
-    for (const { from, to } of Object.values(moving)) {
-      if (db.get('SELECT 1 FROM clips WHERE file = ?1 OR poster = ?1 OR sprite = ?1', to) !== undefined) continue;
-      const target = fileIn(library, to),
-        [mine, there] = [join(folder, from), target].map(path => statSync(path, { throwIfNoEntry: false, bigint: true }));
-      if (there && (!mine || (mine.dev === there.dev && mine.ino === there.ino))) rmSync(target, { force: true });
-    }
+    takeBack(library, folder, Object.values(moving));
     rmSync(folder, { recursive: true, force: true });
   };
   /** Removes what an export that did not come to its end has left. */

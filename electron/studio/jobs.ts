@@ -11,12 +11,15 @@ import type { HostOf } from '../contract/rpc.ts';
 import type { Catalogue } from './checkpoints.ts';
 import { forecaster, workOf, type Work } from './forecast.ts';
 import type { Library } from './library.ts';
+import type { PromptsPart } from './prompts.ts';
 import { sqliteQueue, type NewJob } from './queue.ts';
 import { orderOf, resolveRequest, type Files, type Sources } from './resolve.ts';
 import { startRunner, type Runner, type RunnerOptions } from './runner.ts';
 
 export interface JobsOptions extends Pick<RunnerOptions, 'engine' | 'clips' | 'retrySeconds' | 'patience' | 'at'> {
   readonly subjects: Sources['subjects'];
+  readonly pictures: Sources['pictures'];
+  readonly prompts: Pick<PromptsPart, 'used'>;
   readonly files: Files;
   readonly catalogue: Catalogue;
   readonly settings: Sources['settings'];
@@ -38,9 +41,9 @@ export interface Jobs {
 
 /** The queue of a library and what works on it, as a new session. Nothing is taken before `start`. */
 export function startJobs(library: Library, options: JobsOptions): Jobs {
-  const { catalogue, subjects, files, settings } = options;
+  const { catalogue, subjects, pictures, prompts, files, settings } = options;
   const forecast = forecaster(library);
-  const sources: Sources = { subjects, catalogue, settings, forecast };
+  const sources: Sources = { subjects, pictures, catalogue, settings, forecast };
   let begun: Runner | undefined; // while it is being made it puts jobs back
   const queue = sqliteQueue(library, {
     session: randomUUID(),
@@ -57,7 +60,7 @@ export function startJobs(library: Library, options: JobsOptions): Jobs {
     library,
     queue,
     forecast,
-    order: (job, folder, signal) => orderOf(job, folder, signal, { catalogue, files, subjects, settings: settings() }),
+    order: (job, folder, signal) => orderOf(job, folder, signal, { catalogue, files, subjects, pictures, settings: settings() }),
   }));
 
   /** Every request of a batch with nothing left open. */
@@ -97,6 +100,9 @@ export function startJobs(library: Library, options: JobsOptions): Jobs {
       for (const file of [files.photo(sha256), ...(mask === null ? [] : [files.mask(mask)])])
         if (!existsSync(file)) throw new StudioError('missing', `photo ${photoId} has gone or changed meanwhile: queue this again`);
     }
+    for (const { pictureId, sha256 } of all.flatMap(({ resolved }) => resolved.startImage ?? []))
+      if (!existsSync(files.picture(sha256)))
+        throw new StudioError('missing', `the start image ${pictureId} has gone meanwhile: choose it again`);
   };
   const one = async (request: Request, signal: AbortSignal): Promise<NewJob> => {
     const { count, requests } = expand(request, { seeds: 1, grid: [] });
@@ -127,7 +133,11 @@ export function startJobs(library: Library, options: JobsOptions): Jobs {
           });
         const { all, notices } = await resolveAll(requests, signal);
         stillThere(all);
-        return { jobs: queue.enqueue(all, next), notices };
+        const jobs = library.db.transaction(() => {
+          prompts.used(request.prompt); // as it was typed: its choices are one prompt
+          return queue.enqueue(all, next);
+        });
+        return { jobs, notices };
       },
       list: filter => queue.list(filter),
       show: ({ id }) => queue.get(id),
@@ -146,7 +156,13 @@ export function startJobs(library: Library, options: JobsOptions): Jobs {
       retry: ({ id }) => queue.retry(id),
       duplicate: ({ id, seed }) => queue.duplicate(id, seed),
       move: ({ id, to }) => queue.move(id, to),
-      edit: async ({ id, request }, signal) => queue.edit(id, await one(request, signal)),
+      edit: async ({ id, request }, signal) => {
+        const changed = await one(request, signal);
+        return library.db.transaction(() => {
+          prompts.used(request.prompt);
+          return queue.edit(id, changed);
+        });
+      },
     },
     queue: {
       state: () => runner.state(),

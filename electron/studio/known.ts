@@ -3,12 +3,13 @@
  * becomes a checkpoint of the library by itself. Only what a person starts contacts anybody, and never with the offline switch on.
  */
 import { existsSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
-import { basename, join, resolve } from 'node:path';
+import { lstat, readdir, rm } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import type { api } from '../contract/api.ts';
 import { catalogueSize, type CatalogueEntry } from '../contract/catalogue.ts';
 import { StudioError, type Failure } from '../contract/errors.ts';
+import type { CheckpointId } from '../contract/ids.ts';
 import type { Download as DownloadRecord } from '../contract/records.ts';
 import type { HostOf } from '../contract/rpc.ts';
 import { fileError } from '../media/error.ts';
@@ -25,12 +26,16 @@ export interface KnownOptions {
   readonly embedded: readonly Embedded[];
   /** Which hub, and who is asking. */
   readonly hub: Pick<NetworkOptions, 'endpoint' | 'token'>;
-  readonly weights: Pick<Catalogue, 'at' | 'adopt' | 'checkpoints'>;
+  readonly weights: Pick<Catalogue, 'at' | 'adopt' | 'checkpoints' | 'files' | 'remove'>;
   /** The switch as it is set now. */
   readonly offline: () => boolean;
   readonly describe: (error: unknown) => Failure;
 }
 export type DownloadsPart = HostOf<typeof api>['downloads'] & {
+  /** Takes a checkpoint off the list, and with `files` what was downloaded for it into the library.
+   * @returns bytes that were freed
+   * @throws StudioError as `Catalogue.remove`; `conflict` where its files were not downloaded into the library */
+  remove(id: CheckpointId, files: boolean): Promise<number>;
   /** Takes the switch as it is set now: what is open ends at once. */
   obey(): void;
   /** Folders of what is not finished, whether they are there or not, relative to the library. */
@@ -48,6 +53,17 @@ interface Way {
   /** Resolves when nothing of it is under way any more. */
   settled: Promise<void>;
 }
+/** What lies in a folder, in bytes; 0 where there is none. */
+async function bytesIn(folder: string): Promise<number> {
+  const entries = await readdir(folder, { withFileTypes: true, recursive: true }).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  });
+  let bytes = 0;
+  for (const entry of entries) if (entry.isFile()) bytes += (await lstat(join(entry.parentPath, entry.name))).size;
+  return bytes;
+}
+
 /** Which have been on the list: what a person took off it does not come back by itself. */
 const seenSchema = z.object({ listed: z.array(z.string()).default([]) });
 
@@ -233,6 +249,32 @@ export function downloadsPart(library: Library, options: KnownOptions): Download
         remember(library, 'downloads', { listed: listed().filter(one => one !== id) });
         return told(entry);
       });
+    },
+    remove: (id, files) => {
+      const own = weights.files().find(one => one.id === id)?.own,
+        entry = known.find(one => 'hub' in one && own === `checkpoints/${one.id}`);
+      const remove = async (): Promise<number> => {
+        let folder = '';
+        weights.remove(id, files, (name, path) => {
+          folder = path;
+          if (files && (dirname(path) !== join(library.home, 'checkpoints') || (existsSync(path) && !existsSync(join(path, receiptName)))))
+            throw new StudioError(
+              'conflict',
+              `the files of ${name} were not downloaded by Protagonist and stay where they are: remove it from the list without them`,
+            );
+        });
+        try {
+          if (!files) return 0;
+          const bytes = await bytesIn(folder);
+          await rm(folder, { recursive: true, force: true });
+          return bytes;
+        } catch (error) {
+          throw fileError(`cannot remove ${folder}`, error);
+        } finally {
+          if (entry) await told(entry).catch(() => undefined); // whoever asks hears what is wrong
+        }
+      };
+      return entry ? inTurn(entry.id, remove) : remove();
     },
     obey: () => {
       if (opened) opened.offline = options.offline();

@@ -49,7 +49,10 @@ export function mediaPart(find: (wanted: Wanted) => Served, local: boolean): Par
     },
     locate: ({ id }) => {
       if (!local) throw new StudioError('notHere', 'files are not shown by their path here: save a copy instead');
-      return { path: find({ id, kind: id.startsWith('c') ? 'video' : id.startsWith('e') ? 'export' : 'photo' }).path };
+      return {
+        path: find({ id, kind: id.startsWith('c') ? 'video' : id.startsWith('e') ? 'export' : id.startsWith('i') ? 'picture' : 'photo' })
+          .path,
+      };
     },
   };
 }

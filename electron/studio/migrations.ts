@@ -5,7 +5,8 @@
  * edited: `test/golden/libraries` keeps a file of each released version, and a test takes each to the newest.
  */
 import { DatabaseError, type Database } from './database.ts';
-import { schema1, schema2 } from './schema.ts';
+import { schema1, schema2, schema3 } from './schema.ts';
+import { normalize } from './search.ts';
 
 /** One step of the library. `sql` is run first, then `run`, for what SQL alone cannot say. Foreign keys are not enforced meanwhile, so that tables can be made anew; they are checked before the commit. */
 export interface Migration {
@@ -19,7 +20,25 @@ export interface Migration {
 export const migrations: readonly Migration[] = [
   { version: 1, name: 'subjects, clips, jobs, checkpoints, settings', sql: schema1 },
   { version: 2, name: 'exports', sql: schema2 },
+  { version: 3, name: 'prompts, pictures, counted tags', sql: schema3, run: rememberPrompts },
 ];
+
+/** What was asked for before prompts were kept: of every job and clip that is there, in the order in which they were made. Records that cannot be read are passed over. */
+function rememberPrompts(db: Database): void {
+  const field = (name: string) => `CASE WHEN json_valid(record) THEN json_extract(record, '$.${name}') END`;
+  const used = db.all<{ prompt: string; at: string }>(
+    `SELECT prompt, max(at) AS at FROM (
+       SELECT id AS job, ${field('request.prompt')} AS prompt, ${field('createdAt')} AS at FROM jobs
+       UNION ALL SELECT coalesce(job, 0), ${field('request.prompt')}, ${field('createdAt')} FROM clips
+     ) WHERE typeof(prompt) = 'text' AND typeof(at) = 'text' AND trim(prompt) <> '' GROUP BY prompt ORDER BY max(job)`,
+  );
+  for (const [i, { prompt, at }] of used.entries())
+    db.run('INSERT INTO prompts (prompt, words, used, used_at) VALUES (?, ?, ?, ?)', prompt, normalize(prompt), i + 1, at);
+  db.exec(
+    `INSERT OR IGNORE INTO clip_tags (tag, clip, trashed)
+     SELECT t.value, c.id, c.trashed FROM clips c, json_each(CASE WHEN json_valid(c.record) THEN c.record ELSE '{}' END, '$.tags') t WHERE typeof(t.value) = 'text'`,
+  );
+}
 
 /** The version that this program reads and writes. */
 export const newestVersion = migrations.length;

@@ -133,7 +133,7 @@ const further = (a: string, b: string) => {
 const unreadable: NewJob = {
   request: requestSchema.parse({ prompt: '' }),
   resolved: {
-    version: 1, prompt: '', negativePrompt: '', subjects: [], references: [], checkpoint: { id: 'k1', name: '', sha256: '0'.repeat(64) }, adapters: [], seed: 0, numInferenceSteps: 1, guidanceScale: 1,
+    version: 1, prompt: '', negativePrompt: '', subjects: [], references: [], startImage: null, checkpoint: { id: 'k1', name: '', sha256: '0'.repeat(64) }, adapters: [], seed: 0, numInferenceSteps: 1, guidanceScale: 1,
     useDynamicCfg: false, scheduler: 'ddim', numFrames: 1, width: 16, height: 16, fps: 1, fit: 'contain', precision: 'auto', noiseDtype: 'float32', vaeTiling: false, device: 'auto',
   }, // prettier-ignore
 };
@@ -435,12 +435,19 @@ export function sqliteQueue(library: Library, options: QueueOptions): Queue {
       change(id, (row, r) =>
         row.status === 'canceled'
           ? 'as it is'
-          : row.status === 'completed' || row.status === 'failed'
-            ? but(row, row.status === 'completed' ? 'its clip can go to the trash' : 'there is nothing to cancel any more')
+          : row.status === 'completed'
+            ? but(row, 'its clip can go to the trash')
             : {
-                status: 'canceled',
+                status: 'canceled', // a failed one is given up, with what was kept of it
                 position: null,
-                record: { ...r, wasAt: row.position ?? edge('min'), snapshotStep: 0, deaths: deaths.parse({}), endedAt: now() },
+                record: {
+                  ...r,
+                  wasAt: row.status === 'failed' ? null : (row.position ?? edge('min')),
+                  failure: null,
+                  snapshotStep: 0,
+                  deaths: deaths.parse({}),
+                  endedAt: now(),
+                },
               },
       ),
     retry: id =>

@@ -12,6 +12,7 @@ import type { HostOf } from '../contract/rpc.ts';
 import { readRequest } from '../media/metadata.ts';
 import { given } from '../../native-models/tasks.ts';
 import type { Catalogue } from './checkpoints.ts';
+import type { PicturesPart } from './pictures.ts';
 import { DatabaseError } from './database.ts';
 import { replaceHandles } from './resolve.ts';
 import { absolute } from './rows.ts';
@@ -32,6 +33,8 @@ export const note = z.object({
     }),
   ),
   cutOut: z.boolean(),
+  /** As it is known there. */
+  startImage: z.object({ sha256: z.string(), name: z.string() }).nullable().default(null),
 });
 export type Note = z.infer<typeof note>;
 /** The settings in a clip that a request has under the same name. */
@@ -63,6 +66,7 @@ export interface Sources {
   subjectByHandle(handle: string): Subject | undefined;
   /** A photo of this content, of a subject that is there. */
   photoByContent(sha256: string): Own | undefined;
+  pictures: Pick<PicturesPart, 'byContent'>;
   clip(id: Clip['id']): Clip;
   job(id: Job['id']): Job;
 }
@@ -151,6 +155,12 @@ export function requestsPart(sources: Sources): HostOf<typeof api>['requests'] {
         // made without a library: its photos are known by their files' content
         const photos = (understood('referenceImages', z.array(named)) ?? []).flatMap(p => use(sources.photoByContent(p.sha256), p));
         asked.subjects = [...new Set(photos.map(p => p.subject.id))];
+      }
+      const start = studio ? studio.startImage : understood('startImage', named);
+      if (start) {
+        const own = await sources.pictures.byContent(start.sha256);
+        if (own && !own.missing) asked.startImage = own.id;
+        else missing.push(own ? `the start image ${own.name} (${own.id}), whose file is gone` : `the start image ${start.name}`);
       }
       const whole = request.safeParse({ prompt: '', ...asked });
       if (!whole.success)

@@ -3,12 +3,11 @@ import { randomInt } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { generateOrder, type GenerateOrder } from '../../native-models/tasks.ts';
-import { closest } from '../contract/closest.ts';
 import { StudioError } from '../contract/errors.ts';
 import { plainPrompt } from '../contract/expand.ts';
-import { mentionsIn, unspaced } from '../contract/handles.ts';
-import type { AdapterId, PhotoId, SubjectId } from '../contract/ids.ts';
-import type { Adapter, Job, Settings, Subject } from '../contract/records.ts';
+import { closestHandle, fold, longestHandle, mentionsIn } from '../contract/handles.ts';
+import type { AdapterId, PhotoId, PictureId, SubjectId } from '../contract/ids.ts';
+import type { Adapter, Job, Picture, Settings, Subject } from '../contract/records.ts';
 import type { Request, ResolvedRequest } from '../contract/requests.ts';
 import { writeDurably } from '../media/files.ts';
 import { prepareReference } from '../media/photo.ts';
@@ -28,6 +27,10 @@ export interface Sources {
      * @throws StudioError `notFound` */
     ofPhoto(id: PhotoId): SubjectId;
   };
+  readonly pictures: {
+    /** @throws StudioError `notFound` */
+    get(id: PictureId): Picture;
+  };
   readonly catalogue: Pick<Catalogue, 'checkpoint' | 'adaptersFor'> & { adapter(id: AdapterId): Adapter };
   readonly settings: () => Settings;
   readonly forecast: Pick<Forecaster, 'stepRatio'>;
@@ -38,33 +41,6 @@ const refuse = (text: string): never => {
 };
 
 // Handles
-
-const fold = (s: string) => s.normalize('NFKC').toLowerCase();
-
-/** The handle that begins this text: the longest that is known and ends where a word ends. `-` ends one only before letters (`@lemon-shaped`), so that a mistyped `@lemon-22` is not taken for `@lemon`.
- * @param run letters, digits, `-` and `_` */
-function longestHandle<T>(run: string, known: (handle: string) => T | undefined): { found: T; length: number } | undefined {
-  const letters = Array.from(run);
-  for (let n = Math.min(letters.length, 60); n > 0; n--) {
-    const rest = letters.slice(n).join('');
-    const ends =
-      rest === '' || /^[-_]+$/.test(rest) || /^-\p{L}/u.test(rest) || unspaced.test(letters[n]!) || unspaced.test(letters[n - 1]!);
-    if (!ends) continue;
-    const head = letters.slice(0, n).join(''),
-      found = known(fold(head));
-    if (found !== undefined) return { found, length: head.length };
-  }
-  return undefined;
-}
-
-/** The handle that was meant: at most a third of its letters are changed, or one begins with the other. */
-const closestHandle = (word: string, handles: readonly string[]): string | undefined =>
-  closest(
-    word,
-    handles,
-    (changes, handle) =>
-      changes <= Math.max(1, Math.min(3, Math.floor(word.length / 3))) || handle.startsWith(word) || word.startsWith(handle),
-  );
 
 /** A prompt whose handles have become words.
  * @param known the subject of a handle, lower case and NFKC
@@ -103,7 +79,7 @@ export function replaceHandles<T extends { readonly words: string }>(
  * @throws StudioError or TaskError with a sentence: an unknown handle, two subjects, a subject without a photo, a setting out of range */
 export async function resolveRequest(
   request: Request,
-  { subjects, catalogue, settings, forecast }: Sources,
+  { subjects, pictures, catalogue, settings, forecast }: Sources,
   draw: () => number = () => randomInt(2 ** 32),
 ): Promise<{ resolved: ResolvedRequest; notices: string[] }> {
   const notices: string[] = [];
@@ -156,6 +132,10 @@ export async function resolveRequest(
   const most = 8; // what the engine takes
   if (references.length > most) refuse(`${references.length} reference photos are too many, at most ${most} can be given: choose fewer`);
 
+  const start = request.startImage === null ? null : pictures.get(request.startImage);
+  if (start?.missing)
+    throw new StudioError('missing', `the start image ${start.name} (${start.id}) is gone from the library: choose it again, or another`);
+
   const own = references.length ? catalogue.adaptersFor([...about.keys()], checkpoint) : [];
   const adapters = (request.adapters ?? own).map(({ id, scale }) => {
     const adapter = catalogue.adapter(id);
@@ -173,6 +153,7 @@ export async function resolveRequest(
     negativePrompt: negative.text,
     subjects: all.map(({ id, name, handle }) => ({ id, name, handle })),
     references,
+    startImage: start && { pictureId: start.id, sha256: start.sha256 },
     checkpoint: { id: checkpoint.id, name: checkpoint.name, sha256: checkpoint.sha256 },
     adapters,
     seed: request.seed ?? draw(),
@@ -214,10 +195,11 @@ function heroOf(subject: Subject): PhotoId {
 
 // When its turn comes
 
-/** Where a photo and a mask of the library lie, by content. */
+/** Where a photo, a mask and a start image of the library lie, by content. */
 export interface Files {
   photo(sha256: string): string;
   mask(sha256: string): string;
+  picture(sha256: string): string;
 }
 
 /** The work order of a job; its references are prepared in its folder.
@@ -231,8 +213,15 @@ export async function orderOf(
     catalogue,
     files,
     subjects,
+    pictures,
     settings,
-  }: { catalogue: Pick<Catalogue, 'place'>; files: Files; subjects: Pick<Sources['subjects'], 'get' | 'ofPhoto'>; settings: Settings },
+  }: {
+    catalogue: Pick<Catalogue, 'place'>;
+    files: Files;
+    subjects: Pick<Sources['subjects'], 'get' | 'ofPhoto'>;
+    pictures: Sources['pictures'];
+    settings: Settings;
+  },
 ): Promise<GenerateOrder> {
   const [checkpoint, ...adapters] = await Promise.all(
     [resolved.checkpoint, ...resolved.adapters].map(({ id, sha256 }) => catalogue.place(id, sha256, signal)),
@@ -255,6 +244,15 @@ export async function orderOf(
     await writeDurably(path, png);
     referenceImages.push(path);
   }
+  const start = resolved.startImage;
+  const startImage = start && present(files.picture(start.sha256), `the start image ${start.pictureId}`);
+  const startName = ({ pictureId }: NonNullable<typeof start>): string => {
+    try {
+      return pictures.get(pictureId).name;
+    } catch {
+      return pictureId; // its row has gone since
+    }
+  };
   const described = (id: PhotoId): { name: string; handle: string | null } => {
     try {
       const subject = subjects.get(subjects.ofPhoto(id));
@@ -276,6 +274,7 @@ export async function orderOf(
       mask: cutOut ? mask : null,
     })),
     cutOut: request.cutOut,
+    startImage: start && { sha256: start.sha256, name: startName(start) },
   } satisfies Note;
   const { prompt, negativePrompt, seed, numInferenceSteps, guidanceScale, useDynamicCfg, scheduler, numFrames, width, height, fps, fit, precision, noiseDtype, vaeTiling, device } = resolved; // prettier-ignore
   return {
@@ -284,6 +283,7 @@ export async function orderOf(
     checkpointSha256: resolved.checkpoint.sha256,
     adapters: resolved.adapters.map(({ sha256, scale }, i) => ({ file: adapters[i]!, scale, sha256 })),
     referenceImages,
+    startImage,
     fit, prompt, negativePrompt, seed, numInferenceSteps, guidanceScale, useDynamicCfg, scheduler, numFrames, width, height, fps, device, precision, noiseDtype, vaeTiling,
     note,
     previewSeconds: settings.previewSeconds,

@@ -1,6 +1,6 @@
 /** @file What the rows of different tables share: reading records back, and looking after the files they name. */
 import { createHash, randomBytes } from 'node:crypto';
-import { constants, statSync } from 'node:fs';
+import { constants, readdirSync, statSync } from 'node:fs';
 import { link, mkdir, open, realpath, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, relative } from 'node:path';
 import type { z } from 'zod';
@@ -37,6 +37,24 @@ export function sizeOf(path: string): number | undefined {
 }
 /** Whether a file that a row names is there. */
 export const isThere = (library: Pick<Library, 'home'>, file: string): boolean => sizeOf(fileIn(library, file)) !== undefined;
+
+/** Files of one folder from which on looking at each takes longer than reading the folder. */
+const many = 8;
+/** Whether files that rows name are there, for many at once: of folders with many of them the list is read instead. What it says is of now, not of later.
+ * @param files relative to the library */
+export function presence(library: Pick<Library, 'home'>, files: readonly string[]): (file: string) => boolean {
+  const listed = new Map<string, ReadonlySet<string>>();
+  for (const [folder, inside] of Map.groupBy(files, dirname)) {
+    if (inside.length < many) continue;
+    try {
+      const entries = readdirSync(fileIn(library, folder), { withFileTypes: true });
+      listed.set(folder, new Set(entries.filter(entry => entry.isFile()).map(entry => entry.name)));
+    } catch {
+      // each is looked at, which says more
+    }
+  }
+  return file => listed.get(dirname(file))?.has(basename(file)) === true || isThere(library, file);
+}
 
 /** A path that a client gives: where the host happens to run must not matter.
  * @throws StudioError `badInput` */

@@ -17,7 +17,7 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { copyFile, link, mkdir, open, rename, stat, statfs, unlink } from 'node:fs/promises';
+import { copyFile, link, mkdir, open, rename, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import {
@@ -36,7 +36,7 @@ import { jobId as jobIdSchema, type JobId } from '../contract/ids.ts';
 import type { Clip, Forecast, Job, Progress } from '../contract/records.ts';
 import { fileError } from '../media/error.ts';
 import { findFfmpeg } from '../media/ffmpeg.ts';
-import { fileHash, syncFolder, writeDurably } from '../media/files.ts';
+import { fileHash, freeBytes, syncFolder, writeDurably } from '../media/files.ts';
 import { clipPictures, probeClip } from '../media/poster.ts';
 import type { NewClip } from './clips.ts';
 import { DatabaseError } from './database.ts';
@@ -250,10 +250,6 @@ export function startRunner(options: RunnerOptions): Runner {
 
   // When the disk says no
 
-  const freeBytes = async () => {
-    const { bavail, bsize } = await statfs(home);
-    return bavail * bsize;
-  };
   /** The library's disk takes a file. */
   const takesFiles = async (): Promise<boolean> => {
     const path = join(home, 'work', '.probe');
@@ -270,7 +266,7 @@ export function startRunner(options: RunnerOptions): Runner {
   const holdFor = (failure: Failure, had = 0): void => {
     const until = performance.now() + 60_000;
     const roomier = async () => {
-      const free = await freeBytes();
+      const free = await freeBytes(home);
       return free >= Math.min(1 << 30, had + (1 << 20)) || performance.now() > until;
     };
     hold = { text: failure.text, mended: async () => (failure.code !== 'noSpace' || (await roomier())) && (await takesFiles()) };
@@ -307,18 +303,10 @@ export function startRunner(options: RunnerOptions): Runner {
     }
   };
   const readDone = (folder: string) => readOwn(join(folder, 'done.json'), done);
-  const belongs = (to: string) =>
-    db.get('SELECT 1 FROM clips WHERE file = ?1 OR poster = ?1 OR sprite = ?1 OR latents = ?1', to) !== undefined;
   const discard = (id: JobId) => {
     const folder = folderOf(id);
     if (!existsSync(folder)) return;
-    for (const file of Object.values(readDone(folder)?.plan?.files ?? {})) {
-      if (!file || belongs(file.to)) continue;
-      const to = fileIn(library, file.to),
-        [mine, there] = [join(folder, file.from), to].map(path => statSync(path, { throwIfNoEntry: false, bigint: true }));
-      if (there && (!mine || (mine.dev === there.dev && mine.ino === there.ino))) rmSync(to, { force: true });
-      rmSync(`${to}.part`, { force: true });
-    }
+    takeBack(library, folder, Object.values(readDone(folder)?.plan?.files ?? {}));
     rmSync(folder, { recursive: true, force: true });
   };
   /** Removes the folders of jobs that have become clips or will never be one. */
@@ -341,9 +329,10 @@ export function startRunner(options: RunnerOptions): Runner {
   };
   const prepare = async ({ job, id }: Claim): Promise<string> => {
     await folderIn(library, 'work');
+    const { startImage, ...resolved } = job.resolved;
     const folder = folderOf(id),
       key = createHash('sha256')
-        .update(JSON.stringify([job.createdAt, job.resolved]))
+        .update(JSON.stringify([job.createdAt, startImage ? job.resolved : resolved])) // without one it is the key that it always was
         .digest('hex');
     const owner = readOwn(join(folder, 'job.json'), z.object({ key: z.string() }))?.key;
     if (owner !== key) {
@@ -491,7 +480,7 @@ export function startRunner(options: RunnerOptions): Runner {
           ? { from: 'latents.safetensors', to: `latents/${tail}.safetensors` }
           : null,
       };
-      if (Object.values(files).every(f => !f || (!existsSync(fileIn(library, f.to)) && !belongs(f.to)))) return files;
+      if (Object.values(files).every(f => !f || (!existsSync(fileIn(library, f.to)) && !isOfClip(library, f.to)))) return files;
     }
   };
   const finish = async (a: Active, folder: string, said: DoneFile, began: number): Promise<void> => {
@@ -575,7 +564,7 @@ export function startRunner(options: RunnerOptions): Runner {
     let said = readDone(folder);
     if (!said) {
       const need = (claim.job.forecast.diskBytes ?? 0) + reserve,
-        free = await freeBytes();
+        free = await freeBytes(home);
       if (free < need)
         throw new StudioError(
           'noSpace',
@@ -635,7 +624,7 @@ export function startRunner(options: RunnerOptions): Runner {
       const n = (holds.get(id) ?? 0) + 1;
       if (ofDatabase || failure.code === 'noSpace' || n < mostHolds || !(await takesFiles())) {
         holds.set(id, n);
-        const had = failure.code === 'noSpace' ? await freeBytes().catch(() => 0) : 0; // now: by the time a full disk takes the release it has room again
+        const had = failure.code === 'noSpace' ? await freeBytes(home).catch(() => 0) : 0; // now: by the time a full disk takes the release it has room again
         await insist(() => queue.release(claim));
         return holdFor(failure, had);
       }
@@ -778,6 +767,22 @@ export function startRunner(options: RunnerOptions): Runner {
       return was;
     },
   };
+}
+
+/** Whether a clip has this file, relative to the library. */
+export const isOfClip = ({ db }: Pick<Library, 'db'>, file: string): boolean =>
+  db.get('SELECT 1 FROM clips WHERE file = ?1 OR poster = ?1 OR sprite = ?1 OR latents = ?1', file) !== undefined;
+
+/** Removes what `move` gave names in the library for a clip that never came to be.
+ * @param folder where the files lay before; one that still lies there is another's under that name */
+export function takeBack(library: Library, folder: string, files: Iterable<{ readonly from: string; readonly to: string } | null>): void {
+  for (const file of files) {
+    if (!file || isOfClip(library, file.to)) continue;
+    const to = fileIn(library, file.to),
+      [mine, there] = [join(folder, file.from), to].map(path => statSync(path, { throwIfNoEntry: false, bigint: true }));
+    if (there && (!mine || (mine.dev === there.dev && mine.ino === there.ino))) rmSync(to, { force: true });
+    rmSync(`${to}.part`, { force: true });
+  }
 }
 
 /** Codes of file systems without hard links, and of a name on another one. */

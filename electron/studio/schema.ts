@@ -111,3 +111,34 @@ CREATE TABLE export_clips (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX export_clip_export ON export_clips(export);
 `;
+
+/**
+ * Version 3: prompts as they were typed (`used` grows with each use and is the order, `used_at` is for display; a hidden one was taken off the list), pictures
+ * that clips begin with, and the tags of clips, which are counted.
+ */
+export const schema3 = `
+CREATE TABLE prompts (
+  prompt TEXT PRIMARY KEY,
+  words TEXT NOT NULL,
+  used INTEGER NOT NULL,
+  used_at TEXT NOT NULL,
+  pinned INTEGER NOT NULL DEFAULT 0,
+  hidden INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE INDEX prompt_order ON prompts(hidden, pinned, used);
+
+CREATE TABLE pictures (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  sha256 TEXT NOT NULL UNIQUE,
+  file TEXT NOT NULL,
+  record TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE clip_tags (
+  tag TEXT NOT NULL,
+  clip INTEGER NOT NULL REFERENCES clips(id) ON DELETE CASCADE,
+  trashed INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (tag, clip)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX clip_tag_clip ON clip_tags(clip);
+`;

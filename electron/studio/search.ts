@@ -93,6 +93,18 @@ export function unindexClip(db: Database, id: number): void {
   db.run('DELETE FROM clip_words WHERE clip = ?', id);
 }
 
+type Wanted = Pick<ClipSearch, 'search' | 'subject' | 'tag' | 'trashed'>;
+/** What a search looks up in the index, and the words that it looks at besides. */
+function termsOf({ search, subject, tag, trashed }: Wanted): { terms: string[]; doubtful: string[] } {
+  const words = wordsOf(search);
+  const sought = [...new Set(words.flatMap(cover))].sort((a, b) => b.length - a.length).slice(0, mostRuns); // long runs are the rare ones
+  const terms = [...sought, placeFacet(trashed)];
+  if (subject !== null) terms.push(subjectFacet(rowOf(subject)));
+  if (tag !== null) terms.push(tagFacet(tag));
+  // a word that is one run, and is sought, is where the index says; the others are looked at
+  return { terms, doubtful: words.filter(w => !sought.includes(characters(w).join(''))) };
+}
+
 /** Where a page ended: the order, the stars where they are the order, the clip's row. */
 const cursor = /^([no]|s([0-5]))(\d{1,15})$/;
 
@@ -104,20 +116,13 @@ export function searchClips(
   db: Database,
   { search, sort, subject, tag, stars, trashed, after, limit }: ClipSearch,
 ): { ids: number[]; next: string | null } {
+  const { terms, doubtful } = termsOf({ search, subject, tag, trashed });
   const at = after === null ? undefined : cursor.exec(after);
   if (at === null || (at && at[1]![0] !== sort[0]))
     throw new StudioError(
       'badInput',
       `after: ${JSON.stringify(after)} is not where a page in this order (${sort}) ended: begin without it`,
     );
-
-  const words = wordsOf(search);
-  const sought = [...new Set(words.flatMap(cover))].sort((a, b) => b.length - a.length).slice(0, mostRuns); // long runs are the rare ones
-  const terms = [...sought, placeFacet(trashed)];
-  if (subject !== null) terms.push(subjectFacet(rowOf(subject)));
-  if (tag !== null) terms.push(tagFacet(tag));
-  /** A word that is one run, and is sought, is where the index says; the others are looked at. */
-  const doubtful = words.filter(w => !sought.includes(characters(w).join('')));
 
   const oldest = sort === 'oldest';
   const sql = `SELECT -i.rowid AS id FROM clip_index i ${doubtful.length ? 'CROSS JOIN clip_words w ON w.clip = -i.rowid' : ''}
@@ -160,4 +165,20 @@ export function searchClips(
     found.push(...ids);
   }
   return page(found, mark);
+}
+
+/** All that `searchClips` would find, in its order: each clip's row number. */
+export function indexOfClips(db: Database, { sort, stars, ...wanted }: Omit<ClipSearch, 'after' | 'limit'>): number[] {
+  const { terms, doubtful } = termsOf(wanted);
+  const sql = `SELECT group_concat(id) AS ids FROM (SELECT -i.rowid AS id FROM clip_index i ${doubtful.length ? 'CROSS JOIN clip_words w ON w.clip = -i.rowid' : ''}
+    WHERE clip_index MATCH ? ${doubtful.map(() => 'AND instr(w.words, ?) > 0').join(' ')} ORDER BY i.rowid ${sort === 'oldest' ? 'DESC' : 'ASC'})`;
+  /** Clips with so many stars; one text, since a hundred thousand rows as objects take longer than finding them. */
+  const look = (of: readonly number[]): number[] => {
+    const match = terms.map(t => `"${t}"`);
+    if (of.length < 6) match.push(`(${of.map(n => `"${starFacet(n)}"`).join(' OR ')})`);
+    const { ids } = db.get<{ ids: string | null }>(sql, match.join(' AND '), ...doubtful)!;
+    return ids === null ? [] : ids.split(',').map(Number);
+  };
+  const levels = [5, 4, 3, 2, 1, 0].filter(n => n >= stars);
+  return sort === 'stars' ? levels.flatMap(level => look([level])) : look(levels);
 }

@@ -1,11 +1,12 @@
 /** @file What the library takes on the disk, what of it can go, and whether rows and files agree. */
 import { statSync } from 'node:fs';
-import { readdir, rmdir, statfs, unlink } from 'node:fs/promises';
+import { readdir, rmdir, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { api } from '../contract/api.ts';
 import { storageKinds } from '../contract/records.ts';
 import type { HostOf } from '../contract/rpc.ts';
 import { fileError } from '../media/error.ts';
+import { freeBytes } from '../media/files.ts';
 import { fileIn, type Library } from './library.ts';
 import { isThere } from './rows.ts';
 
@@ -20,6 +21,10 @@ interface File {
 export interface Known {
   /** Photos and masks that a row or a waiting job needs; thumbnails of photos and of the subjects of clips. */
   needed(): { readonly photos: ReadonlySet<string>; readonly previews: ReadonlySet<string> };
+  /** The file of every picture by its id; those that somebody may still want. */
+  pictures(): { readonly all: ReadonlyMap<string, string>; readonly needed: ReadonlySet<string> };
+  /** Takes the pictures with these files off the list. */
+  forgetPictures(files: ReadonlySet<string>): void;
   /** Every file of every clip: video, pictures, latents; `trashed` of those in the trash. */
   clips(): ReadonlyMap<string, { readonly id: string; readonly kind: 'clips' | 'previews' | 'latents'; readonly trashed: boolean }>;
   /** The folders of jobs that are not ended. */
@@ -88,6 +93,7 @@ export function storagePart(library: Library, known: Known): HostOf<typeof api>[
   const { home } = library;
   const folders: Readonly<Partial<Record<Kind, readonly string[]>>> = {
     photos: ['photos', 'masks'],
+    pictures: ['pictures'],
     clips: ['clips'],
     latents: ['latents'],
     previews: ['previews'],
@@ -124,6 +130,10 @@ export function storagePart(library: Library, known: Known): HostOf<typeof api>[
         const { photos } = known.needed();
         return files.filter(f => !photos.has(f.name));
       }
+      case 'pictures': {
+        const { needed } = known.pictures();
+        return files.filter(f => !needed.has(f.name));
+      }
       case 'latents':
         return files.filter(f => !arrives(f.name, jobs));
       case 'previews': {
@@ -151,7 +161,7 @@ export function storagePart(library: Library, known: Known): HostOf<typeof api>[
     show: async () => {
       const clips = known.clips(),
         weights = known.weights();
-      const disk = await statfs(home);
+      const free = await freeBytes(home);
       const trashed: File[] = [];
       const kindOf = async (kind: Kind) => {
         if (kind === 'checkpoints' || kind === 'adapters') {
@@ -173,23 +183,25 @@ export function storagePart(library: Library, known: Known): HostOf<typeof api>[
       };
       const kinds = [];
       for (const kind of storageKinds) kinds.push(await kindOf(kind));
-      return { kinds, freeBytes: disk.bavail * disk.bsize };
+      return { kinds, freeBytes: free };
     },
 
     check: async () => {
       const there = new Map<string, number>();
-      for (const folder of ['photos', 'masks', 'clips', 'latents', 'previews', 'exports', 'work'])
+      for (const folder of ['photos', 'masks', 'pictures', 'clips', 'latents', 'previews', 'exports', 'work'])
         for (const { name, bytes } of await filesUnder(home, folder)) there.set(name, bytes);
       for (const { name, bytes } of await lostWeights()) there.set(name, bytes);
       // after the files: what has come meanwhile has its row, and is looked for again below
       const clips = known.clips(),
         { photos, previews } = known.needed(),
         exports = known.exports(),
+        { all: pictures, needed } = known.pictures(),
         jobs = known.retryable();
       const lost = (name: string) => !there.has(name) && !isThere(library, name);
       const missing = [
         ...[...clips].filter(([name]) => lost(name)).map(([, { id, kind }]) => ({ id, what: kind })),
         ...[...photos].filter(lost).map(name => ({ id: name.split('/').at(-1)!, what: 'photos' })),
+        ...[...pictures].filter(([name]) => lost(name)).map(([, id]) => ({ id, what: 'pictures' })),
         ...[...exports.values()].filter(e => e.gone).map(({ id }) => ({ id, what: 'exports' })),
         ...known
           .weights()
@@ -202,6 +214,8 @@ export function storagePart(library: Library, known: Known): HostOf<typeof api>[
             !clips.has(name) &&
             !photos.has(name) &&
             !previews.has(name) &&
+            !pictures.has(name) &&
+            !needed.has(name) &&
             !exports.has(jobFolder(name)) &&
             !jobs.has(jobFolder(name)) &&
             !arrives(name, jobs),
@@ -225,6 +239,7 @@ export function storagePart(library: Library, known: Known): HostOf<typeof api>[
           if (dryRun) continue;
           // Rows first: a latents file that is still there and unknown is an orphan that the next cleaning takes, a row without its file would be a lie.
           if (kind === 'latents') known.forgetLatents(going.map(f => f.name));
+          if (kind === 'pictures') known.forgetPictures(new Set(going.map(f => f.name)));
           if (kind === 'exports') known.forgetExports(new Set(going.map(f => jobFolder(f.name))));
           await Promise.all(
             going.map(({ name }) =>

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { api, namesPath } from '../contract/api.ts';
 import { StudioError } from '../contract/errors.ts';
 import type { StudioEvent } from '../contract/events.ts';
-import type { ClipId, ExportId, PhotoId, SubjectId } from '../contract/ids.ts';
+import type { ClipId, ExportId, PhotoId, PictureId, SubjectId } from '../contract/ids.ts';
+import type { Machine } from '../contract/records.ts';
 import { host, refused, type Answer, type HostOf, type Transport } from '../contract/rpc.ts';
 import type { Engine } from '../../native-models/tasks.ts';
 import { createBackup, dailyBackup, listBackups, openLibraryDatabase, quickCheck, restoreBackup } from './backups.ts';
@@ -17,11 +18,13 @@ import { downloadsPart, type KnownOptions } from './known.ts';
 import type { Library } from './library.ts';
 import { mediaPart } from './media.ts';
 import { photosPart } from './photos.ts';
+import { picturesPart } from './pictures.ts';
+import { promptsPart } from './prompts.ts';
 import { requestsPart } from './requests.ts';
 import { settingsPart } from './settings.ts';
 import { shared } from './sharing.ts';
 import { storagePart } from './storage.ts';
-import { subjectsPart } from './subjects.ts';
+import { subjectsPart, type Sample } from './subjects.ts';
 
 export interface StudioOptions {
   /** The library's folder, absolute. */
@@ -38,6 +41,10 @@ export interface StudioOptions {
   readonly known?: KnownOptions['known'];
   /** Where they are downloaded from, and the token for it; https://huggingface.co without one if not given. */
   readonly hub?: KnownOptions['hub'];
+  /** Looks at this machine; asked once a start, and only when somebody wants to know. */
+  readonly machine: () => Promise<Machine>;
+  /** The subjects that come with the program; none if not given. */
+  readonly samples?: readonly Sample[];
   /** What this host can do for its clients. */
   readonly can: { readonly paths: boolean; readonly dragOut: boolean; readonly reveal: boolean; readonly pickFolder: boolean };
 }
@@ -76,9 +83,11 @@ export async function startStudio(options: StudioOptions): Promise<Studio> {
       }),
   };
   const settings = settingsPart(library);
-  const subjects = subjectsPart(library);
+  const subjects = subjectsPart(library, options.samples);
   const photos = photosPart(subjects);
   const clips = clipsPart(library);
+  const pictures = picturesPart(library, { subjects, clips });
+  const prompts = promptsPart(library);
   const weights = catalogue(library, verifier, options.embedded);
   const downloads = downloadsPart(library, {
     known: options.known ?? [],
@@ -103,21 +112,33 @@ export async function startStudio(options: StudioOptions): Promise<Studio> {
     startJobs(library, {
       engine: () => jobEngine,
       subjects,
-      files: subjects.files,
+      pictures,
+      prompts,
+      files: { ...subjects.files, picture: sha256 => pictures.file(sha256) },
       clips,
       catalogue: weights,
       settings: () => settings.current(),
     });
   let work = beginWork(),
     restoring: Promise<void> | undefined; // other calls wait for it: they would meet half of the one library and half of the other
+  let machine: Promise<Machine> | undefined;
   const underWay = new Map<Promise<unknown>, AbortController>(); // it waits for those that came before
 
   const backupRecord = ({ name, kind, bytes, createdAt }: { name: string; kind: 'daily' | 'manual' | 'migration'; bytes: number; createdAt: string }) => ({ name, kind, bytes, createdAt }); // prettier-ignore
   const implementation: HostOf<typeof api> = {
-    host: { describe: () => ({ version: options.version, can: options.can }) },
+    host: {
+      describe: () => ({ version: options.version, can: options.can }),
+      machine: () => {
+        const looking = (machine ??= options.machine());
+        looking.catch(() => (machine = undefined)); // what failed once may be mended meanwhile
+        return looking;
+      },
+    },
     subjects,
     photos,
     clips,
+    pictures,
+    prompts,
     exports,
     get jobs() {
       return work.jobs;
@@ -125,19 +146,25 @@ export async function startStudio(options: StudioOptions): Promise<Studio> {
     get queue() {
       return work.queue;
     },
-    checkpoints: weights.checkpoints,
+    checkpoints: {
+      ...weights.checkpoints,
+      remove: async ({ id, files }) => ({ bytes: await downloads.remove(id, files) }),
+    },
     adapters: weights.adapters,
     downloads,
     requests: requestsPart({
       catalogue: weights,
       subjectByHandle: handle => subjects.byHandle(handle),
       photoByContent: sha256 => subjects.photoByContent(sha256),
+      pictures,
       clip: id => clips.get(id),
       job: id => work.get(id),
     }),
     settings,
     storage: storagePart(library, {
       needed: () => subjects.neededFiles(),
+      pictures: () => ({ all: pictures.allFiles(), needed: pictures.neededFiles() }),
+      forgetPictures: files => pictures.forget(files),
       clips: () => clips.allFiles(),
       work: () => work.folders().union(exports.work()),
       retryable: () => work.folders('failed').union(exports.work()),
@@ -186,6 +213,9 @@ export async function startStudio(options: StudioOptions): Promise<Studio> {
         return exports.media(id as ExportId, kind);
       }
       if (kind === 'export') throw new StudioError('notFound', `${id} is no export`);
+      if (id.startsWith('i') !== (kind === 'picture'))
+        throw new StudioError('notFound', `${id} has no ${kind}: it is ${id.startsWith('i') ? 'a picture' : 'no picture'}`);
+      if (kind === 'picture') return pictures.media(id as PictureId);
       if (kind === 'video' || kind === 'poster' || kind === 'sprite') {
         if (!id.startsWith('c')) throw new StudioError('notFound', `${id} has no ${kind}: only clips have one`);
         const file = clips.files(id as ClipId)[kind];
@@ -223,7 +253,7 @@ export async function startStudio(options: StudioOptions): Promise<Studio> {
     upkeep.unref();
   };
   const answer: Answer = async (method, input, signal) => {
-    const onItsOwn = method.startsWith('backups.') || method === 'host.describe';
+    const onItsOwn = method.startsWith('backups.') || method.startsWith('host.');
     if (!onItsOwn) await restoring?.catch(() => undefined);
     if (damaged && !onItsOwn) return { error: describe(damaged) };
     if (!options.can.paths && namesPath(input)) return refused('notHere', 'this host takes no paths of its machine: send the file itself');

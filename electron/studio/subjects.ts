@@ -13,13 +13,23 @@ import { writeDurably } from '../media/files.ts';
 import { normalizePhoto, photosIn, type NormalizedPhoto, type PhotoSource } from '../media/import.ts';
 import { checkMask, photoThumbnail } from '../media/photo.ts';
 import { fileIn, type Library } from './library.ts';
-import { absolute, folderIn, isThere, readRecord, sizeOf } from './rows.ts';
+import { absolute, folderIn, isThere, presence, readRecord, sizeOf } from './rows.ts';
 import { normalize, wordsOf } from './search.ts';
 
 const byContent = (folder: string, sha256: string, extension: string) => `${folder}/${sha256.slice(0, 2)}/${sha256}.${extension}`;
 /** Where the thumbnail of a photo lies, relative to the library: a JPEG. */
 export const thumbnailOf = (photoSha256: string): string => byContent('previews', photoSha256, 'jpg');
 const maskOf = (sha256: string) => byContent('masks', sha256, 'png');
+
+/** A subject that comes with the program. */
+export interface Sample {
+  readonly name: string;
+  readonly kind: Subject['kind'];
+  readonly description: string;
+  readonly handle: string;
+  /** Its photo, absolute. */
+  readonly photo: string;
+}
 
 export type SubjectsPart = HostOf<typeof api>['subjects'] & {
   /** Removed ones too.
@@ -95,7 +105,8 @@ export function makeHandle(name: string, taken: (handle: string) => boolean): st
   }
 }
 
-export function subjectsPart(library: Library): SubjectsPart {
+/** @param samples the subjects that come with the program */
+export function subjectsPart(library: Library, samples: readonly Sample[] = []): SubjectsPart {
   const { db } = library;
   const now = () => new Date().toISOString();
   /** Written, and not yet in a row: cleaning must let them be. */
@@ -103,32 +114,53 @@ export function subjectsPart(library: Library): SubjectsPart {
 
   // Reading
 
-  const photoOf = (row: PhotoRow): Photo => ({
+  const photoOf = (row: PhotoRow, there = (file: string) => isThere(library, file)): Photo => ({
     ...readRecord(photoRecord, row.record, `photo p${row.id}`),
     id: `p${row.id}`,
     subjectId: `s${row.subject}`,
     sha256: row.sha256,
     mask: row.mask,
     removed: row.removed === 1,
-    missing: !isThere(library, row.file),
+    missing: !there(row.file),
   });
-  const subjectOf = (row: SubjectRow): Subject => {
-    const record = readRecord(subjectRecord, row.record, `subject s${row.id}`);
-    const photos = db.all<PhotoRow>('SELECT * FROM photos WHERE subject = ? ORDER BY id', row.id).map(photoOf);
-    const living = photos.filter(p => !p.removed);
-    return {
-      ...record,
-      id: `s${row.id}`,
-      handle: row.handle,
-      heroPhotoId: (living.find(p => p.id === record.heroPhotoId) ?? living[0])?.id ?? null,
-      photos,
-      clips: db.get<{ n: number }>('SELECT count(*) AS n FROM clip_subjects WHERE subject = ? AND trashed = 0', row.id)!.n,
-      adapters: db
-        .all<{ id: number }>('SELECT adapter AS id FROM adapter_subjects WHERE subject = ? ORDER BY adapter', row.id)
-        .map(a => `a${a.id}` as const),
-      removed: row.removed === 1,
-    };
+  const subjectsOf = (rows: readonly SubjectRow[]): Subject[] => {
+    const ids = JSON.stringify(rows.map(row => row.id)),
+      among = 'subject IN (SELECT value FROM json_each(?))';
+    const photoRows = db.all<PhotoRow>(`SELECT * FROM photos WHERE ${among} ORDER BY id`, ids),
+      there = presence(
+        library,
+        photoRows.map(row => row.file),
+      );
+    const photos = Map.groupBy(photoRows, row => row.subject);
+    const clips = new Map(
+      db
+        .all<{ subject: number; n: number }>(
+          `SELECT subject, count(*) AS n FROM clip_subjects WHERE ${among} AND trashed = 0 GROUP BY subject`,
+          ids,
+        )
+        .map(({ subject, n }) => [subject, n]),
+    );
+    const adapters = Map.groupBy(
+      db.all<{ subject: number; id: number }>(`SELECT subject, adapter AS id FROM adapter_subjects WHERE ${among} ORDER BY adapter`, ids),
+      row => row.subject,
+    );
+    return rows.map(row => {
+      const record = readRecord(subjectRecord, row.record, `subject s${row.id}`),
+        own = (photos.get(row.id) ?? []).map(photo => photoOf(photo, there)),
+        living = own.filter(p => !p.removed);
+      return {
+        ...record,
+        id: `s${row.id}`,
+        handle: row.handle,
+        heroPhotoId: (living.find(p => p.id === record.heroPhotoId) ?? living[0])?.id ?? null,
+        photos: own,
+        clips: clips.get(row.id) ?? 0,
+        adapters: (adapters.get(row.id) ?? []).map(a => `a${a.id}` as const),
+        removed: row.removed === 1,
+      };
+    });
   };
+  const subjectOf = (row: SubjectRow): Subject => subjectsOf([row])[0]!;
   const rowById = (id: SubjectId): SubjectRow => {
     const row = db.get<SubjectRow>('SELECT * FROM subjects WHERE id = ?', rowOf(id));
     if (!row) throw new StudioError('notFound', `there is no subject ${id}: list them`);
@@ -311,6 +343,31 @@ export function subjectsPart(library: Library): SubjectsPart {
     return cut.width === width && cut.height === height ? null : cut;
   };
 
+  let sampling: Promise<unknown> = Promise.resolve();
+  /** One after the other: two that asked at once would each add all of them. */
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const mine = sampling.then(work);
+    sampling = mine.catch(() => undefined);
+    return mine;
+  };
+  /** A sample is known by its photo, whatever it is called now. */
+  const addSample = async ({ photo, handle, ...words }: Sample, signal: AbortSignal): Promise<Subject> => {
+    const { photo: normal } = await given(() => normalizePhoto({ path: photo }, signal));
+    const known = db.get<SubjectRow>(
+      'SELECT s.* FROM subjects s JOIN photos p ON p.subject = s.id WHERE p.sha256 = ? ORDER BY s.removed, p.removed, s.id',
+      normal.sha256,
+    );
+    if (!known) {
+      const { id } = (
+        await part.add({ ...words, tags: [], notes: '', photos: [{ path: photo }], ...(!taken(handle) && { handle }) }, signal)
+      ).subject;
+      return get(id);
+    }
+    const id = `s${known.id}` as const;
+    if (known.removed) await part.restore({ id }, signal);
+    return get(id);
+  };
+
   const part: SubjectsPart = {
     get,
     byHandle: handle => {
@@ -410,6 +467,13 @@ export function subjectsPart(library: Library): SubjectsPart {
       return { subject: get(id!), ...result };
     },
 
+    addSamples: (_, signal) =>
+      inTurn(async () => {
+        const subjects: Subject[] = [];
+        for (const sample of samples) subjects.push(await addSample(sample, signal));
+        return { subjects };
+      }),
+
     addPhotos: async ({ id, photos }, signal) => {
       present(id);
       const result = await takeIn(photos, id, () => present(id), signal);
@@ -426,7 +490,7 @@ export function subjectsPart(library: Library): SubjectsPart {
         limit + 1,
       );
       const page = rows.slice(0, limit);
-      return { subjects: page.map(subjectOf), next: rows.length > limit ? `s${page.at(-1)!.id}` : null };
+      return { subjects: subjectsOf(page), next: rows.length > limit ? `s${page.at(-1)!.id}` : null };
     },
 
     show: ({ id }) => {
