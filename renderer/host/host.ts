@@ -1,0 +1,54 @@
+/** @file What carries the window: a browser's page over HTTP today, the desktop shell through the same members. */
+import type { z } from 'zod';
+import type { mediaKinds, Source } from '../../electron/contract/api.ts';
+import type { AskedOfPage, PickKind } from '../../electron/contract/bridge.ts';
+import type { Transport } from '../../electron/contract/rpc.ts';
+
+export type MediaKind = (typeof mediaKinds)[number];
+export type ConnectionState = 'connecting' | 'online' | 'lost';
+/** A folder that the host lets its clients look into, or what lies in one. */
+export interface Place {
+  readonly id: string;
+  readonly name: string;
+}
+export interface Listing extends Place {
+  readonly entries: readonly (Place & { readonly kind: 'folder' | 'file'; readonly bytes: number })[];
+  /** Not all of it is told. */
+  readonly more: boolean;
+}
+
+export interface Host {
+  readonly transport: Transport;
+  /** Calls `listener` now and whenever the way to the host opens or is lost. */
+  watch(listener: (state: ConnectionState) => void): () => void;
+  /** Tries to reach a lost host now. */
+  again(): void;
+  /** Where a picture or a video can be loaded from.
+   * @param version changes when the content may have: another one is loaded anew */
+  media(id: string, kind: MediaKind, version?: string | number): string;
+  /** Brings a file to the host; what it gives back goes wherever the API takes a `path`.
+   * @param progress told how much of it has gone, 0 to 1
+   * @throws StudioError with the host's sentence; `canceled` when `signal` aborts */
+  send(file: Blob, name: string, options?: { signal?: AbortSignal; progress?: (part: number) => void }): Promise<{ path: string }>;
+  /** Lets the person keep a file of the host's under a name: a download, or a dialog that asks where. */
+  save(url: string, name: string): void;
+  /** The folders that may be looked into; none where the host has a dialog of its own (`can.pickFolder`). */
+  roots(): Promise<readonly Place[]>;
+  look(id: string): Promise<Listing>;
+  /** What only our own program does: `can` says it, too. */
+  readonly desktop?: Desktop;
+}
+
+/** Each throws a StudioError with the host's sentence. */
+export interface Desktop {
+  /** Lets the person choose in the system's dialog; the ids go wherever the API takes a `path`. Nothing where nothing was chosen. */
+  pick(kind: PickKind): Promise<Listing['entries']>;
+  /** To be called where a drag begins, its own being prevented: files of clips, photos, exports leave the window. */
+  drag(ids: readonly string[]): Promise<void>;
+  /** Shows a file in the system's file manager. */
+  reveal(id: string): Promise<void>;
+  /** Calls `listener` with what the menu or the system asks of the window; returns how to stop. */
+  asked(listener: (said: AskedOfPage) => void): () => void;
+}
+export type { Source };
+export type Parsed<S extends z.ZodType> = z.output<S>;
