@@ -1,0 +1,366 @@
+/**
+ * @file The window's frame: what its page may do, where it stands, its menu, and the walls around it. Nothing here imports Electron: its objects
+ * come as arguments. What is checked under which number is Electron's own list of what to do for security.
+ */
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type {
+  App,
+  BrowserWindow,
+  Certificate,
+  DownloadItem,
+  Event,
+  MenuItemConstructorOptions,
+  Rectangle,
+  Session,
+  WebContents,
+  WebPreferences,
+} from 'electron';
+import { z } from 'zod';
+import { fileName } from '../serve/places.ts';
+import { origin } from './protocol.ts';
+
+// What the page may do
+
+/** Whether words are checked where people write: only where the system has the dictionaries itself. Elsewhere Chromium fetches them from its maker's network, and nothing leaves the machine unasked. */
+const checksSpelling = (platform: NodeJS.Platform): boolean => platform === 'darwin';
+
+export interface Circumstances {
+  /** Run from the sources by whoever works on it: with the page's inspector. */
+  readonly development?: boolean;
+  readonly platform?: NodeJS.Platform;
+}
+
+/** What the window's page is given: nothing but what `preload` exposes. Also what is Electron's default is said, so that no other default takes its place. */
+export const webPreferences = (
+  preload: string,
+  { development = false, platform = process.platform }: Circumstances = {},
+): WebPreferences => ({
+  preload,
+  nodeIntegration: false, // 2
+  nodeIntegrationInWorker: false,
+  nodeIntegrationInSubFrames: false,
+  contextIsolation: true, // 3
+  sandbox: true, // 4
+  webSecurity: true, // 6
+  allowRunningInsecureContent: false, // 8
+  experimentalFeatures: false, // 9; 10: enableBlinkFeatures is not there
+  webviewTag: false, // 11, 12
+  navigateOnDragDrop: false, // 13
+  plugins: false,
+  devTools: development,
+  spellcheck: checksSpelling(platform),
+});
+
+// Where it stands
+
+/** Points; a display that is smaller is filled. */
+export const smallest = { width: 800, height: 600 } as const;
+const usual = { width: 1280, height: 860 } as const;
+
+const place = z.object({ x: z.int(), y: z.int(), width: z.int().positive(), height: z.int().positive(), maximized: z.boolean() });
+export type Place = z.infer<typeof place>;
+
+const clamp = (value: number, least: number, most: number) => Math.max(least, Math.min(most, value));
+const shared = (a: Rectangle, b: Rectangle): number =>
+  Math.max(0, Math.min(a.x + a.width, b.x + b.width) - Math.max(a.x, b.x)) *
+  Math.max(0, Math.min(a.y + a.height, b.y + b.height) - Math.max(a.y, b.y));
+
+/** Where the window opens: where it was, moved and cut so that all of it is on the display that has most of it; in the middle of the first one where it was nowhere that is still there.
+ * @param saved whatever was read
+ * @param displays their work areas, the primary one first */
+export function boundsWithin(saved: unknown, displays: readonly Rectangle[]): Place {
+  const was = place.safeParse(saved).data,
+    there = displays.filter(({ width, height }) => width > 0 && height > 0),
+    [first = { x: 0, y: 0, ...usual }] = there;
+  const on = was && there.filter(d => shared(was, d) > 0).toSorted((a, b) => shared(was, b) - shared(was, a))[0];
+  const { x, y, width: w, height: h } = on ?? first,
+    wanted = was ?? usual,
+    width = clamp(wanted.width, Math.min(smallest.width, w), w),
+    height = clamp(wanted.height, Math.min(smallest.height, h), h);
+  const middle = { x: x + Math.floor((w - width) / 2), y: y + Math.floor((h - height) / 2) };
+  return {
+    x: on ? clamp(was.x, x, x + w - width) : middle.x,
+    y: on ? clamp(was.y, y, y + h - height) : middle.y,
+    width,
+    height,
+    maximized: was?.maximized ?? false,
+  };
+}
+
+/** Where the window was, as it was written down; undefined where that is not there or is no place. */
+export function readBounds(file: string): Place | undefined {
+  try {
+    return place.safeParse(JSON.parse(readFileSync(file, 'utf8'))).data;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Milliseconds of rest before a new place is written down: moving a window tells of each point. */
+const restful = 500;
+
+/** Writes down where the window is, soon after it has moved and when it closes: whoever is killed meanwhile finds it again all the same. A disk that refuses is not spoken of.
+ * @param file in the user's data folder
+ * @returns how to stop; what is still to be written is */
+export function keepBounds(
+  window: Pick<BrowserWindow, 'on' | 'off' | 'getNormalBounds' | 'isMaximized' | 'isDestroyed'>,
+  file: string,
+): () => void {
+  let timer: NodeJS.Timeout | undefined;
+  const write = () => {
+    clearTimeout(timer);
+    timer = undefined;
+    if (window.isDestroyed()) return;
+    const { x, y, width, height } = window.getNormalBounds(),
+      part = `${file}.part`;
+    try {
+      writeFileSync(part, JSON.stringify({ x, y, width, height, maximized: window.isMaximized() } satisfies Place), { mode: 0o600 });
+      renameSync(part, file);
+    } catch {
+      rmSync(part, { force: true });
+    }
+  };
+  const soon = () => {
+    clearTimeout(timer);
+    timer = setTimeout(write, restful);
+    timer.unref();
+  };
+  window.on('resize', soon).on('move', soon).on('maximize', soon).on('unmaximize', soon).on('close', write);
+  return () => {
+    if (timer) write();
+    window.off('resize', soon).off('move', soon).off('maximize', soon).off('unmaximize', soon).off('close', write);
+  };
+}
+
+/** Puts the window before the person, wherever it is. */
+export function bringForward(window: Pick<BrowserWindow, 'isMinimized' | 'restore' | 'show' | 'focus'>): void {
+  if (window.isMinimized()) window.restore();
+  window.show();
+  window.focus();
+}
+
+// The menu
+
+/** Every label of the menu. */
+export const menuLabels = [
+  'file', 'newClip', 'openClip', 'settings', 'closeWindow', 'quit', 'edit', 'undo', 'redo', 'cut', 'copy', 'paste', 'pasteAsText', 'delete', 'selectAll', 'view', 'subjects', 'create', 'library',
+  'queue', 'actualSize', 'zoomIn', 'zoomOut', 'fullScreen', 'window', 'minimize', 'zoom', 'front', 'help', 'shortcuts', 'about', 'services', 'hide', 'hideOthers', 'showAll',
+] as const; // prettier-ignore
+export type MenuWords = Readonly<Record<(typeof menuLabels)[number], string>>;
+/** What the menu asks for: one of the window's actions, by the id that its shortcut has, or (`open`) the system's dialog for clip files. */
+export type MenuAction = 'go.subjects' | 'go.create' | 'go.library' | 'go.settings' | 'queue.toggle' | 'keys.show' | 'open';
+
+/** The menu of a platform. Its keys are those of the window's own table of shortcuts, where the page acts on them first; no key without a modifier is one here, since people write with those.
+ * @param act does what was chosen */
+export function menuTemplate(
+  platform: NodeJS.Platform,
+  words: MenuWords,
+  act: (action: MenuAction) => void,
+  { development = false }: Pick<Circumstances, 'development'> = {},
+): MenuItemConstructorOptions[] {
+  type Item = MenuItemConstructorOptions;
+  const mac = platform === 'darwin';
+  const line: Item = { type: 'separator' };
+  const of = (label: string, action: MenuAction, accelerator?: string): Item => ({
+    label,
+    click: () => act(action),
+    ...(accelerator !== undefined && { accelerator }),
+  });
+  const role = (label: string, role: NonNullable<Item['role']>): Item => ({ label, role });
+  const settings = of(words.settings, 'go.settings', 'CmdOrCtrl+,');
+
+  const program: Item = {
+    label: 'Protagonist', // the system writes the bundle's name there, in any case
+    submenu: [
+      role(words.about, 'about'),
+      line,
+      settings,
+      line,
+      role(words.services, 'services'),
+      line,
+      role(words.hide, 'hide'),
+      role(words.hideOthers, 'hideOthers'),
+      role(words.showAll, 'unhide'),
+      line,
+      role(words.quit, 'quit'),
+    ],
+  };
+  const file: Item = {
+    label: words.file,
+    submenu: [
+      of(words.newClip, 'go.create', 'CmdOrCtrl+N'),
+      of(words.openClip, 'open', 'CmdOrCtrl+O'),
+      line,
+      ...(mac ? [role(words.closeWindow, 'close')] : [settings, line, role(words.quit, 'quit')]),
+    ],
+  };
+  const edit: Item = {
+    label: words.edit,
+    submenu: [
+      role(words.undo, 'undo'),
+      role(words.redo, 'redo'),
+      line,
+      role(words.cut, 'cut'),
+      role(words.copy, 'copy'),
+      role(words.paste, 'paste'),
+      role(words.pasteAsText, 'pasteAndMatchStyle'),
+      role(words.delete, 'delete'),
+      line,
+      role(words.selectAll, 'selectAll'),
+    ],
+  };
+  const view: Item = {
+    label: words.view,
+    submenu: [
+      of(words.subjects, 'go.subjects', 'CmdOrCtrl+1'),
+      of(words.create, 'go.create', 'CmdOrCtrl+2'),
+      of(words.library, 'go.library', 'CmdOrCtrl+3'),
+      of(words.queue, 'queue.toggle'),
+      line,
+      role(words.actualSize, 'resetZoom'),
+      role(words.zoomIn, 'zoomIn'),
+      // the plus of most keyboards is typed without Shift here
+      { ...role(words.zoomIn, 'zoomIn'), accelerator: 'CmdOrCtrl+=', visible: false, acceleratorWorksWhenHidden: true },
+      role(words.zoomOut, 'zoomOut'),
+      line,
+      role(words.fullScreen, 'togglefullscreen'),
+      ...(development ? [line, { role: 'reload' } as const, { role: 'toggleDevTools' } as const] : []),
+    ],
+  };
+  const window: Item = {
+    label: words.window,
+    role: 'window',
+    submenu: [
+      role(words.minimize, 'minimize'),
+      ...(mac ? [role(words.zoom, 'zoom'), line, role(words.front, 'front')] : [role(words.closeWindow, 'close')]),
+    ],
+  };
+  const help: Item = {
+    label: words.help,
+    role: 'help',
+    submenu: [of(words.shortcuts, 'keys.show'), ...(mac ? [] : [line, role(words.about, 'about')])],
+  };
+  return [...(mac ? [program] : []), file, edit, view, window, help];
+}
+
+// Its walls
+
+/** Where a page that the window links to may lie: the licences of the known checkpoints. Not where downloads come from: those are fetched without a browser. */
+export const linkedHosts: readonly string[] = ['huggingface.co', 'www.apache.org'];
+
+/** An address that may be handed to the person's own browser: https, on one of the hosts, written plainly. What the system would do with any other is not ours to know. */
+export function mayOpen(url: string): URL | undefined {
+  if (url.length > 2000 || !/^[!-~]+$/.test(url) || url.includes('\\') || !URL.canParse(url)) return undefined;
+  const parsed = new URL(url),
+    { protocol, host, username, password } = parsed;
+  if (protocol !== 'https:' || username !== '' || password !== '' || !linkedHosts.includes(host)) return undefined;
+  return url.startsWith(`https://${host}/`) ? parsed : undefined; // also the usual port spelt out, capitals, a slash too few
+}
+
+/** An address of ours. Of a scheme that it does not know, `URL` does not spell the host in one way: only the way we write it is ours. */
+const ours = (url: string): URL | undefined => (url.startsWith(`${origin}/`) && URL.canParse(url) ? new URL(url) : undefined);
+/** Whether it is the window's page, wherever in it. */
+export const isOwnPage = (url: string): boolean => /^\/window\/(?:index\.html)?$/.test(ours(url)?.pathname ?? '');
+/** Whether it may be kept as a file: what the library itself gives out. */
+export const isOwnMedia = (url: string): boolean => ours(url)?.pathname.startsWith('/media/') ?? false;
+/** Whether anything at all may ask for it: the window's own files and what it has made itself. `data:` is no source under its policy either. */
+export const mayRequest = (url: string, { development = false }: Pick<Circumstances, 'development'> = {}): boolean =>
+  ours(url) !== undefined || url.startsWith(`blob:${origin}/`) || (development && url.startsWith('devtools://devtools/'));
+
+/** What our own page may have, and nothing else: a player that fills the screen, and text put where it can be pasted. Neither reads anything. */
+const permitted: ReadonlySet<string> = new Set(['fullscreen', 'clipboard-sanitized-write']);
+
+export interface Walls extends Circumstances {
+  readonly app: Pick<App, 'on' | 'off'>;
+  readonly session: Pick<
+    Session,
+    | 'on'
+    | 'off'
+    | 'setPermissionRequestHandler'
+    | 'setPermissionCheckHandler'
+    | 'setDevicePermissionHandler'
+    | 'setDisplayMediaRequestHandler'
+    | 'setCertificateVerifyProc'
+    | 'setSpellCheckerEnabled'
+  > & { readonly webRequest: Pick<Session['webRequest'], 'onBeforeRequest'> };
+  readonly contents: Pick<WebContents, 'on' | 'setWindowOpenHandler' | 'setWebRTCIPHandlingPolicy'>;
+  /** Electron's `shell.openExternal`: gets nothing that `mayOpen` does not let through. */
+  readonly openExternal: (url: string) => Promise<void>;
+  /** The folder that is offered for what a person keeps. */
+  readonly downloads: string;
+}
+
+type Going = Event<{ readonly url: string; readonly isMainFrame: boolean }>;
+
+/** Puts walls around the window: it stays on its page, opens nothing, is permitted nothing and reaches nobody. Called before the page is loaded, for each window anew.
+ * @returns how to let go of the app and the session, which outlive the window; what was set stays set */
+export function secure({
+  app,
+  session,
+  contents,
+  openExternal,
+  downloads,
+  development = false,
+  platform = process.platform,
+}: Walls): () => void {
+  // 5: permissions, asked for and looked up; devices; the screen
+  session.setPermissionRequestHandler((from, permission, answer, { isMainFrame, requestingUrl }) =>
+    answer(permitted.has(permission) && from === contents && isMainFrame && isOwnPage(requestingUrl)),
+  );
+  session.setPermissionCheckHandler(
+    (from, permission, requestingOrigin, { isMainFrame }) =>
+      permitted.has(permission) && from === contents && isMainFrame && requestingOrigin.replace(/\/$/, '') === origin,
+  );
+  session.setDevicePermissionHandler(() => false);
+  session.setDisplayMediaRequestHandler((_, answer) => answer(null));
+
+  // 1, 18: nothing remote, no files
+  session.webRequest.onBeforeRequest(({ url }, answer) => answer({ cancel: !mayRequest(url, { development }) }));
+  session.setCertificateVerifyProc((_, answer) => answer(-2)); // none is asked for: whoever gets this far is refused
+  session.setSpellCheckerEnabled(checksSpelling(platform)); // `webPreferences` alone would still fetch dictionaries
+  const distrust = (event: Event, _: unknown, __: string, ___: string, ____: Certificate, answer: (trusted: boolean) => void) => {
+    event.preventDefault();
+    answer(false);
+  };
+  const keepShut = (event: Event, _: unknown, __: string, ___: Certificate[], answer: (certificate?: Certificate) => void) => {
+    event.preventDefault();
+    answer();
+  };
+
+  // 11 to 14: it stays where it is
+  const stay = (event: Going) => {
+    if (!event.isMainFrame || !isOwnPage(event.url)) event.preventDefault();
+  };
+  const hold = (held: Walls['contents']) => {
+    held.on('will-navigate', stay);
+    held.on('will-frame-navigate', stay);
+    held.on('will-redirect', stay);
+    held.on('will-attach-webview', event => event.preventDefault());
+    held.setWindowOpenHandler(({ url }) => {
+      const page = mayOpen(url);
+      if (page) openExternal(page.href).catch(() => undefined); // no browser: the address can still be copied
+      return { action: 'deny' };
+    });
+    held.setWebRTCIPHandlingPolicy('disable_non_proxied_udp'); // what goes past `webRequest`
+  };
+  hold(contents);
+  const alsoHold = (_: unknown, other: WebContents) => hold(other);
+
+  const keep = (event: Event, item: DownloadItem, from: unknown) => {
+    const begunBy = item.getInitiatorOrigin();
+    const may = item.getURLChain().every(isOwnMedia) && isOwnMedia(item.getURL()) && (begunBy === '' || begunBy === origin);
+    if (!may || from !== contents) return event.preventDefault();
+    item.setSaveDialogOptions({
+      defaultPath: join(downloads, fileName(item.getFilename())),
+      properties: ['createDirectory', 'showOverwriteConfirmation'],
+    });
+  };
+
+  app.on('certificate-error', distrust).on('select-client-certificate', keepShut).on('web-contents-created', alsoHold);
+  session.on('will-download', keep);
+  return () => {
+    app.off('certificate-error', distrust).off('select-client-certificate', keepShut).off('web-contents-created', alsoHold);
+    session.off('will-download', keep);
+  };
+}
