@@ -6,12 +6,13 @@ import { tmpdir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
+import { lookAtMachine } from '../../electron/cli/machine.ts';
 import { api } from '../../electron/contract/api.ts';
 import { failure } from '../../electron/contract/errors.ts';
 import { host, type Api, type HostOf } from '../../electron/contract/rpc.ts';
 import { StudioError } from '../../electron/contract/errors.ts';
 import { clipEngine } from '../../electron/cli/engine.ts';
-import { known as catalogue, toybox } from '../../electron/cli/toybox.ts';
+import { known as catalogue, samples, toybox } from '../../electron/cli/toybox.ts';
 import { client, inProcess } from '../../electron/contract/rpc.ts';
 import { event as eventSchema } from '../../electron/contract/events.ts';
 import { describeFailure } from '../../electron/studio/failures.ts';
@@ -90,6 +91,8 @@ test(`${executed} inputs a method carried out on a real library (seed ${seed})`,
       embedded: [{ name: 'Toybox', path: checkpoint }],
       known: catalogue(),
       hub: { endpoint: 'http://127.0.0.1:9' }, // nobody is there
+      machine: lookAtMachine,
+      samples: samples(),
       can: { paths: true, dragOut: false, reveal: false, pickFolder: false },
     });
   let studio = await start();
@@ -189,6 +192,7 @@ test(`${executed} inputs a method carried out on a real library (seed ${seed})`,
   );
   await studio.close();
   assert.equal(integrity(home), 'ok');
+  assert.ok(existsSync(join(checkpoint, 'vae/config.json')), 'what is not the library’s own was deleted');
 
   assert.deepEqual([...wrong.keys()], []);
   assert.deepEqual([...told.keys()], [], 'paths of the library were told, or events that are none');

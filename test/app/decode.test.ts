@@ -58,7 +58,7 @@ after(async () => {
 const small = { numFrames: 9, width: 64, height: 48, fps: 8, vaeTiling: false } as const;
 type Size = Pick<GenerateOrder, 'numFrames' | 'width' | 'height' | 'fps' | 'vaeTiling'>;
 const generate = (name: string, size: Size): GenerateOrder => ({
-  task: 'generate', checkpoint, checkpointSha256: '0'.repeat(64), adapters: [], referenceImages: [], fit: 'contain', prompt: 'the toy hops', negativePrompt: '', seed: 1,
+  task: 'generate', checkpoint, checkpointSha256: '0'.repeat(64), adapters: [], referenceImages: [], startImage: null, fit: 'contain', prompt: 'the toy hops', negativePrompt: '', seed: 1,
   numInferenceSteps: 2, guidanceScale: 4, useDynamicCfg: false, scheduler: 'ddim', device: 'cpu', precision: 'auto', noiseDtype: 'float32', previewSeconds: 0, threads: 1,
   out: at(`${name}.mp4`), keepLatents: at(`${name}.safetensors`), note: null, ...size,
 }); // prettier-ignore

@@ -42,6 +42,7 @@ const order = (name: string, change: Partial<GenerateOrder> = {}): GenerateOrder
   checkpointSha256: null,
   adapters: [],
   referenceImages: [],
+  startImage: null,
   fit: 'contain',
   prompt: 'the toy hops',
   negativePrompt: '',
@@ -71,10 +72,17 @@ const long = (name: string) => order(name, { numInferenceSteps: 1000 });
 const blocking = (name: string) => order(name, { width: 480, height: 320, numFrames: 49, threads: 1 });
 
 /** An engine and the processes it has been in. */
-function started(options?: { idleSeconds?: number; execArgv?: string[] }): { engine: Engine; processes: ChildProcess[] } {
+function started(options?: { idleSeconds?: number; execArgv?: string[]; env?: NodeJS.ProcessEnv }): {
+  engine: Engine;
+  processes: ChildProcess[];
+} {
   const processes: ChildProcess[] = [];
   const engine = processEngine(() => {
-    const child = fork(main, { stdio: ['ignore', 'inherit', 'pipe', 'ipc'], execArgv: ['--no-warnings', ...(options?.execArgv ?? [])] });
+    const child = fork(main, {
+      stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
+      execArgv: ['--no-warnings', ...(options?.execArgv ?? [])],
+      env: { ...process.env, ...options?.env },
+    });
     processes.push(child);
     return child;
   }, options);
@@ -168,8 +176,8 @@ test('one process for many orders; what is done says what was made', async t => 
 });
 
 test('ten orders in one process: no memory is kept', async t => {
-  // A small young generation, so that what V8 lets lie there does not hide what is really held.
-  const { engine, processes } = started({ execArgv: ['--max-semi-space-size=2'] });
+  // A small young generation and one arena, so that what V8 and malloc let lie there does not hide what is really held.
+  const { engine, processes } = started({ execArgv: ['--max-semi-space-size=2'], env: { MALLOC_ARENA_MAX: '1' } });
   const peaks: number[] = [],
     rests: number[] = [];
   for (let i = 0; i < 10; i++) {

@@ -11,12 +11,12 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 const seed = Number(process.env['PROTAGONIST_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 
 test(
-  `twenty calls that fail (seed ${seed})`,
+  `twelve calls that fail (seed ${seed})`,
   { timeout: 600_000, skip: canInject ? false : 'strace, which makes calls fail, is not there' },
   async t => {
     const { struck, ends, sentences } = await faults({
       folder: join(folder, 'calls'),
-      count: 20,
+      count: 12,
       random: randoms(seed),
       say: line => t.diagnostic(line),
     });

@@ -1,6 +1,7 @@
 /** @file A clip remembers: whatever was done to the file, naming it brings its request back, in the library that made it and in others, which say what they lack. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -8,6 +9,7 @@ import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import sharp from 'sharp';
 import { clipEngine } from '../../electron/cli/engine.ts';
+import { lookAtMachine } from '../../electron/cli/machine.ts';
 import { toybox } from '../../electron/cli/toybox.ts';
 import { api } from '../../electron/contract/api.ts';
 import type { PhotoId } from '../../electron/contract/ids.ts';
@@ -37,7 +39,7 @@ async function open(name: string, options: Partial<StudioOptions> = {}): Promise
   mkdirSync(at(name));
   const studio = await startStudio({
     home: at(name), version: '0', engine: { ...painter(), verify: (...order) => engine.verify(...order) }, verifier: { verify: (...order) => engine.verify(...order), close: () => Promise.resolve() },
-    embedded: [{ name: 'Toybox', path: toybox }], can: { paths: true, dragOut: false, reveal: false, pickFolder: false }, ...options,
+    embedded: [{ name: 'Toybox', path: toybox }], machine: lookAtMachine, can: { paths: true, dragOut: false, reveal: false, pickFolder: false }, ...options,
   }); // prettier-ignore
   studios.push(studio);
   return client(api, inProcess(studio.answer, studio.subscribe));
@@ -69,6 +71,7 @@ const asked: Omit<Request, 'version' | 'precision' | 'device'> = {
   subjects: ['s1', 's2'],
   photos: ['p1', 'p2', 'p3'],
   cutOut: true,
+  startImage: 'i1',
   checkpoint: 'k2',
   adapters: [{ id: 'a2', scale: 0.5 }],
   seed: 77, numInferenceSteps: 2, guidanceScale: 3.5, useDynamicCfg: true, scheduler: 'dpm', numFrames: 9, width: 48, height: 64, fps: 12, fit: 'cover', noiseDtype: 'bfloat16', vaeTiling: true,
@@ -78,6 +81,7 @@ before(async () => {
   await call.subjects.add({ name: 'Kelp', photos: [{ path: toy('kelp') }, { path: toy('fig') }] });
   await call.subjects.add({ name: 'Lemon', photos: [{ path: toy('lemon') }] });
   for (const id of ['p1', 'p2', 'p3'] as const) await giveMask(call, id);
+  assert.equal((await call.pictures.add({ from: { path: toy('pip') } })).id, 'i1');
   assert.equal((await call.checkpoints.add({ path: duo, name: 'Duo' })).id, 'k2');
   assert.equal((await call.adapters.add({ path: style, name: 'Style' })).id, 'a2');
   const { jobs } = await call.jobs.enqueue({ request: asked });
@@ -200,12 +204,12 @@ test('another library names what it lacks one by one and keeps the rest, until i
   const path = at('elsewhere.mkv');
   execFileSync((await findFfmpeg()).path, ['-nostdin', '-v', 'error', '-i', file, '-c', 'copy', path]);
   const read = () => other.requests.read({ path });
-  const rest = { ...clip.request!, subjects: [], photos: null, checkpoint: null, adapters: [] };
+  const rest = { ...clip.request!, subjects: [], photos: null, checkpoint: null, adapters: [], startImage: null };
   const [checkpoint, adapter, kelp, fig, lemon] = ['the checkpoint duo', 'the adapter style.safetensors', 'the photo kelp.jpg', 'the photo fig.jpg', 'the photo lemon.jpg'] as const;
   const [isKelp, isLemon] = ['the subject Kelp (@kelp)', 'the subject Lemon (@lemon)'] as const;
   const says = async (missing: readonly string[], has: Partial<Request>) => {
     const answer = await read();
-    assert.deepEqual(answer.missing, missing);
+    assert.deepEqual(answer.missing, [...missing, 'the start image pip.jpg']);
     assert.deepEqual(answer.request, { ...rest, ...has });
     assert.equal(answer.made?.['seed'], 77);
   };
@@ -232,9 +236,21 @@ test('another library names what it lacks one by one and keeps the rest, until i
   await other.subjects.addPhotos({ id: 's2', photos: [{ path: toy('kelp') }] });
   await says([mask('kelp', 'p3'), mask('fig', 'p2')], { prompt, photos: ['p3', 'p2', 'p1'], subjects: ['s2', 's1'], ...weights });
   for (const id of ['p2', 'p3'] as const) await giveMask(other, id);
-  assert.deepEqual((await read()).missing, []);
+  await says([], { prompt, photos: ['p3', 'p2', 'p1'], subjects: ['s2', 's1'], ...weights });
+  // as somebody's photo it becomes a picture when it is asked for
+  await other.subjects.add({ name: 'Pip', photos: [{ path: toy('pip') }] });
+  const whole = await read();
+  assert.deepEqual([whole.missing, whole.request?.startImage], [[], 'i1']);
+  // one made without a library knows the file itself
+  copyFileSync(file, at('direct.mp4'));
+  const start = { name: 'bolt.jpg', sha256: createHash('sha256').update(readFileSync(toy('bolt'))).digest('hex') };
+  await writeRequest(at('direct.mp4'), { prompt: 'it hops', startImage: start });
+  assert.deepEqual((await other.requests.read({ path: at('direct.mp4') })).missing, ['the start image bolt.jpg']);
+  const { id: bolt } = await other.pictures.add({ from: { path: toy('bolt') } });
+  const direct = await other.requests.read({ path: at('direct.mp4') });
+  assert.deepEqual([direct.missing, direct.request?.startImage], [[], bolt]);
   const { jobs } = await other.jobs.enqueue({ request: (await read()).request! });
-  const hashes = (r: NonNullable<Clip['resolved']>) => [r.references.map(p => ({ ...p, photoId: null })), r.checkpoint.sha256, r.adapters.map(a => a.sha256), r.seed];
+  const hashes = (r: NonNullable<Clip['resolved']>) => [r.startImage?.sha256, r.references.map(p => ({ ...p, photoId: null })), r.checkpoint.sha256, r.adapters.map(a => a.sha256), r.seed];
   assert.deepEqual(hashes(jobs[0]!.resolved), hashes(clip.resolved!));
 }); // prettier-ignore
 
@@ -242,11 +258,13 @@ test(
   'what is known but gone from its place is named too; what comes back is there again; a new handle is used',
   { timeout: 120_000 },
   async () => {
-    const photo = (await call.media.locate({ id: 'p2' })).path;
+    const photo = (await call.media.locate({ id: 'p2' })).path,
+      start = (await call.media.locate({ id: 'i1' })).path;
     const gone: readonly (readonly [string, string, Partial<Request>])[] = [
       [duo, 'the checkpoint Duo (k2), whose files are gone', { checkpoint: null }],
       [style, 'the adapter Style (a2), whose files are gone', { adapters: [] }],
       [photo, 'the photo fig.jpg (p2), whose file is gone', { photos: ['p1', 'p3'] }],
+      [start, 'the start image pip.jpg (i1), whose file is gone', { startImage: null }],
     ];
     for (const [path, sentence, lacks] of gone) {
       renameSync(path, `${path}-away`);
@@ -300,11 +318,11 @@ test('a clip of no library, and what anybody may have written into one', async (
   };
   const [photo] = (await call.subjects.show({ id: 's2' })).photos;
   const named = (p: string) => ({ name: basename(p), sha256: 'f'.repeat(64) });
-  const direct = await read({ prompt: 'it hops', seed: 5, fps: 9, checkpoint: named('/x/other'), adapters: [{ ...named('lora.safetensors'), scale: 2 }], referenceImages: [named('a.png'), { name: 'b.png', sha256: photo!.sha256 }] });
-  assert.deepEqual(direct.missing, ['the checkpoint other', 'the adapter lora.safetensors', 'the photo a.png']);
+  const direct = await read({ prompt: 'it hops', seed: 5, fps: 9, checkpoint: named('/x/other'), adapters: [{ ...named('lora.safetensors'), scale: 2 }], referenceImages: [named('a.png'), { name: 'b.png', sha256: photo!.sha256 }], startImage: named('c.png') });
+  assert.deepEqual(direct.missing, ['the checkpoint other', 'the adapter lora.safetensors', 'the photo a.png', 'the start image c.png']);
   assert.deepEqual(direct.request, requestSchema.parse({ prompt: 'it hops', seed: 5, fps: 9, adapters: [], photos: ['p3'], subjects: ['s2'] }));
 
-  const wrong = { numFrames: 10, seed: -1, width: 'wide', fit: 'stretch', checkpoint: 5, adapters: { a: 1 }, studio: { prompt: 5 }, referenceImages: 'none' };
+  const wrong = { numFrames: 10, seed: -1, width: 'wide', fit: 'stretch', checkpoint: 5, adapters: { a: 1 }, studio: { prompt: 5 }, referenceImages: 'none', startImage: 'none' };
   const odd = await read({ prompt: 'it sits', fps: 9, ...wrong });
   assert.deepEqual(odd.request, requestSchema.parse({ prompt: 'it sits', fps: 9 }));
   assert.equal(odd.missing.length, Object.keys(wrong).length);

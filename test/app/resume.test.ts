@@ -38,8 +38,8 @@ async function make(clip: Clip): Promise<{ frames: string; snapshots: Snapshot[]
 }
 
 for (const scheduler of ['ddim', 'dpm'] as const)
-  for (const noiseDtype of ['float32', 'bfloat16'] as const)
-    test(`${scheduler}, ${noiseDtype} noise: every step`, async () => {
+  for (const noiseDtype of ['float32', 'bfloat16', 'begun'] as const)
+    test(`${scheduler}, ${noiseDtype === 'begun' ? 'with a start image' : `${noiseDtype} noise`}: every step`, async () => {
       const settings = {
         prompt: 'the toy hops',
         negativePrompt: '',
@@ -50,7 +50,7 @@ for (const scheduler of ['ddim', 'dpm'] as const)
         guidanceScale: 3,
         useDynamicCfg: true,
         scheduler,
-        noiseDtype,
+        noiseDtype: noiseDtype === 'begun' ? ('float32' as const) : noiseDtype,
       };
       const referenceImages = [await readPhoto(photo, { width: 32, height: 32, fit: 'contain' })];
       const clip: Clip = {
@@ -58,6 +58,7 @@ for (const scheduler of ['ddim', 'dpm'] as const)
         checkpoint: openCheckpoint(checkpoint),
         adapters: [],
         referenceImages,
+        startImage: noiseDtype === 'begun' ? await readPhoto(photo, { width: 32, height: 32, fit: 'cover' }) : undefined,
         seed: 5,
         runtime,
         dtype: 'float32',

@@ -33,6 +33,7 @@ import { promisify } from 'node:util';
 import { WebSocket } from 'ws';
 import { z } from 'zod';
 import { clipEngine } from '../../electron/cli/engine.ts';
+import { lookAtMachine } from '../../electron/cli/machine.ts';
 import { toybox } from '../../electron/cli/toybox.ts';
 import { api } from '../../electron/contract/api.ts';
 import { parseCatalogue } from '../../electron/contract/catalogue.ts';
@@ -99,10 +100,11 @@ before(async () => {
     `<!doctype html><title>window</title><script type="module" crossorigin src="./assets/a.js"></script>${open}`,
   );
   writeFileSync(at('window/assets/a.js'), `document.title = '${open}';`);
+  writeFileSync(at('window/assets/b-Dm3x_v9a.js'), '0;');
   const verifier = clipEngine(1);
   studio = await startStudio({
     home: at('library'), version: '1.2.3', engine: { ...painted, verify: (...order) => verifier.verify(...order) }, verifier,
-    embedded: [{ name: 'Toybox', path: toybox }], known: parseCatalogue(readFileSync(resolve(import.meta.dirname, '../../assets/checkpoints.json'), 'utf8')), hub: { endpoint: 'http://127.0.0.1:1', token: canary }, can: { paths: true, dragOut: false, reveal: false, pickFolder: false },
+    embedded: [{ name: 'Toybox', path: toybox }], known: parseCatalogue(readFileSync(resolve(import.meta.dirname, '../../assets/checkpoints.json'), 'utf8')), hub: { endpoint: 'http://127.0.0.1:1', token: canary }, machine: lookAtMachine, can: { paths: true, dragOut: false, reveal: false, pickFolder: false },
   }); // prettier-ignore
   transport = inProcess(studio.answer, studio.subscribe);
   library = client(api, transport);
@@ -160,6 +162,8 @@ function ask(
     asked.end(body);
   }).then(got => {
     if (got.status !== 101) keptApart(got);
+    if (got.status !== 200 || !/^\/media\/.*\?v=|^\/window\/assets\/.*-/.test(path))
+      assert.equal(got.headers['cache-control'], got.status === 101 ? undefined : 'no-store', path);
     assert.ok(!got.body.includes(canary), `${method} ${path} gives what nobody may get`);
     if (!path.includes(folder.slice(1)) && !(body !== undefined && Buffer.from(body).includes(folder.slice(1))))
       assert.ok(!got.body.includes(folder), `${method} ${path} tells where files lie: ${got.body.toString().slice(0, 300)}`);
@@ -460,6 +464,29 @@ test('media by id, in ranges', async t => {
   t.diagnostic(`${ranges.length} ranges and 200 drawn ones of ${n} bytes`);
 });
 
+test('a browser keeps pictures by their digest and the files of the window by theirs, and nothing else', async () => {
+  const get = (path: string, headers: Record<string, string> = {}) => ask(host, 'GET', path, { ...bearer(host), ...headers });
+  const digest = (await library.clips.show({ id: 'c1' })).sha256;
+  const kept = async (path: string, headers?: Record<string, string>) => (await get(path, headers)).headers['cache-control'];
+  for (const v of [digest, digest.slice(0, 16)])
+    for (const picture of ['c1/poster', 'c1/sprite', 's1/subjectThumbnail', 'p1/photo'])
+      assert.equal(await kept(`/media/${picture}?v=${v}`), 'private, max-age=86400, immutable', picture);
+  for (const address of [
+    'c1/poster', 'c1/poster?v=', 'c1/poster?v=1', 'c1/poster?v=1700000000000', `c1/poster?v=${digest.slice(0, 15)}`, `c1/poster?v=${digest}0`, `c1/poster?v=${digest.toUpperCase()}`, `c1/poster?w=${digest}`,
+    `c1/video?v=${digest}`, `c99/poster?v=${digest}`, `c1/photo?v=${digest}`,
+  ]) assert.equal(await kept(`/media/${address}`), 'no-store', address); // prettier-ignore
+  for (const range of ['bytes=0-3', 'bytes=99999999-'])
+    assert.equal(await kept(`/media/c1/poster?v=${digest}`, { range }), 'no-store', range);
+  assert.equal(await kept('/window/assets/b-Dm3x_v9a.js'), 'private, max-age=31536000, immutable');
+  for (const path of ['/window/', '/window/index.html', '/window/assets/a.js', '/window/assets/c-Dm3x_v9a.js', '/'])
+    assert.equal(await kept(path), 'no-store', path);
+  // who is not let in learns nothing by it
+  for (const path of [`/media/c1/poster?v=${digest}`, '/window/assets/b-Dm3x_v9a.js']) {
+    const refused = await ask(host, 'GET', path);
+    assert.deepEqual([refused.status, refused.headers['cache-control']], [401, 'no-store'], path);
+  }
+});
+
 test('what is not of a type that we make is a file to be saved, whatever it is', async () => {
   for (const type of ['text/html', 'image/svg+xml', 'application/xhtml+xml', 'text/xml', 'application/pdf', 'image/jpeg; charset=x', '']) {
     const odd: Transport = {
@@ -661,7 +688,11 @@ test('a browser names no path of this machine; a command still may', async () =>
   ];
   for (const name of taking)
     for (const path of secrets) {
-      const input = name.startsWith('subjects.') ? { id: 's1', name: 'x', photos: [{ path }] } : { id: 'c1', path };
+      const input = name.startsWith('subjects.')
+        ? { id: 's1', name: 'x', photos: [{ path }] }
+        : name.startsWith('pictures.')
+          ? { from: { path } }
+          : { id: 'c1', path };
       const code = codeOf(await call(name, input));
       assert.ok(['notFound', 'notHere', 'badInput'].includes(code), `${name} ${JSON.stringify(path)}: ${code}`);
     }
@@ -684,6 +715,17 @@ test('what is sent is used once, by name', async () => {
   const added = await web.subjects.addPhotos({ id: 's1', photos: [{ path: id }] });
   assert.equal(added.added.length, 1);
   assert.equal(codeOf(await call('subjects.addPhotos', { id: 's1', photos: [{ path: id }] })), 'notFound');
+  const start = await upload('Start here.jpg', readFileSync(toy('otto')));
+  const picture = await web.pictures.add({ from: { path: start } });
+  assert.equal(picture.name, 'Start here.jpg');
+  assert.equal(codeOf(await call('pictures.add', { from: { path: start } })), 'notFound');
+  assert.equal((await web.pictures.add({ from: { path: 'r1/fig.jpg' } })).name, 'fig.jpg');
+  const shown = await ask(host, 'GET', `/media/${picture.id}/picture?v=${picture.sha256}`, bearer(host));
+  assert.deepEqual([shown.status, shown.headers['content-type']], [200, 'image/png']);
+  assert.match(String(shown.headers['cache-control']), /immutable/);
+  const drawing = await upload('Drawing.svg', active);
+  const none = await call('pictures.add', { from: { path: drawing } });
+  assert.ok('error' in none && none.error.code === 'badFile' && none.error.text.startsWith('Drawing.svg is an SVG drawing'));
   const text = await upload('Notes <b>.txt', 'no photo');
   const { refused } = await web.subjects.addPhotos({ id: 's1', photos: [{ path: text }] });
   assert.equal(refused[0]!.name, 'Notes _b_.txt');
@@ -708,7 +750,7 @@ const hostileFiles = (): [string, Buffer][] => {
 /** Sends them to everything that takes bytes; returns where anything of them could be. */
 async function sendHostile(): Promise<string[]> {
   for (const [name, content] of hostileFiles()) {
-    const ids = [await upload(name, content), await upload(name, content), await upload(name, content)];
+    const ids = [await upload(name, content), await upload(name, content), await upload(name, content), await upload(name, content)];
     await call('subjects.add', {
       name: name.slice(0, 50),
       notes: page,
@@ -717,12 +759,14 @@ async function sendHostile(): Promise<string[]> {
     });
     await call('requests.read', { path: ids[1] });
     await call('clips.find', { id: 'c1', path: ids[2] });
+    await call('pictures.add', { from: { path: ids[3] } });
+    await call('pictures.add', { from: { name, base64: content.toString('base64') } });
     await call('subjects.editPhoto', { id: 'p1', mask: { base64: content.toString('base64') } });
   }
   const { subjects } = await library.subjects.list({ limit: 500 });
-  const ids = ['c1', ...subjects.flatMap(s => [s.id, ...s.photos.map(p => p.id)])];
+  const ids = ['c1', 'i1', 'i2', 'i3', ...subjects.flatMap(s => [s.id, ...s.photos.map(p => p.id)])];
   return ids.flatMap(id =>
-    ['photo', 'photoThumbnail', 'mask', 'video', 'poster', 'sprite', 'subjectThumbnail'].map(kind => `/media/${id}/${kind}`),
+    ['photo', 'photoThumbnail', 'mask', 'video', 'poster', 'sprite', 'subjectThumbnail', 'picture'].map(kind => `/media/${id}/${kind}`),
   );
 }
 
@@ -825,9 +869,9 @@ test('sentences name no place of this machine', () => {
 
 /** Where the API lets people's own words, and what is no sentence, out: everything else that is a text has to be known as a sentence. */
 const noSentences = new Set([
-  ...['id', 'subjectId', 'photoId', 'photos', 'heroPhotoId', 'adapters', 'adapterId', 'checkpoint', 'checkpointId', 'clips', 'clipId', 'jobId', 'batchId', 'running', 'parents', 'added', 'next', 'subjects'],
+  ...['id', 'subjectId', 'photoId', 'photos', 'heroPhotoId', 'startImage', 'pictureId', 'adapters', 'adapterId', 'checkpoint', 'checkpointId', 'clips', 'clipId', 'jobId', 'batchId', 'running', 'parents', 'added', 'next', 'subjects'],
   ...['name', 'handle', 'tags', 'notes', 'description', 'prompt', 'negativePrompt', 'made', 'preset', 'order'],
-  ...['createdAt', 'startedAt', 'endedAt', 'updatedAt', 'version', 'className', 'transformerClass', 'device', 'type', 'extension', 'partner', 'base64', 'jpeg', 'sha256', 'mask'],
+  ...['createdAt', 'startedAt', 'endedAt', 'updatedAt', 'version', 'className', 'transformerClass', 'device', 'type', 'extension', 'partner', 'base64', 'jpeg', 'sha256', 'mask', 'platform', 'processor', 'tag', 'usedAt', 'shortcuts'],
   ...['says', 'why', 'for', 'link', 'summary', 'note', 'endpoint', 'host', 'path', 'command'], // fixed texts, places inside a repository; the last two where a path is the answer, which is refused
 ]); // prettier-ignore
 test('every text that the API lets out is known: a sentence, from which places are taken, or not', () => {
@@ -902,6 +946,8 @@ test('a browser reads no place of this machine, whoever owns the library', async
   await tell('storage.check', {});
   await tell('backups.list', {});
   await tell('settings.show', {});
+  await tell('host.machine', {});
+  await tell('clips.frame', { id: 'c1', frame: 99 });
   // a job that fails with the words of a machine
   painted.fails = `cannot write ${at('outside/My Clip/x.mp4')}: the disk is full: free some space`;
   const { jobs } = await web.jobs.enqueue({ request: order });
@@ -914,7 +960,9 @@ test('a browser reads no place of this machine, whoever owns the library', async
   while (!events.some(text => text.includes('x.mp4'))) await sleep(20);
   await tell('jobs.cancel', { id: jobs[0]!.id });
   await tell('checkpoints.remove', { id });
-  for (const text of [...said, ...events]) assert.ok(!text.includes(folder) && !text.includes('My Models/'), text);
+  const program = resolve(import.meta.dirname, '../..'); // what a device lacks is to be put there
+  for (const text of [...said, ...events])
+    assert.ok(!text.includes(folder) && !text.includes('My Models/') && !text.includes(`${program}/`), text);
   line.close();
   // an owner elsewhere may say anything
   const loud = await newHost({

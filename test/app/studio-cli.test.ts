@@ -77,6 +77,11 @@ const script: Script = at => [
   { verb: 'settings set', args: ['threads', '2'], json: is('settings'), text: /threads +2 /, once: 'text' },
   { verb: 'settings set', args: ['threads', 'none'], json: is('settings', l => assert.equal((l['settings'] as Record<string, unknown>)['threads'], null)), text: /threads +none / }, // prettier-ignore
   { verb: 'settings set', args: ['keepLatents', 'on'], json: is('settings'), text: /keep-latents +yes/ },
+  { verb: 'settings set', args: ['shortcuts', '{"queue.toggle":"Mod+J","library.search":null}'], json: is('settings', l => assert.deepEqual((l['settings'] as Line)['shortcuts'], { 'queue.toggle': 'Mod+J', 'library.search': null })), text: /shortcuts +queue\.toggle Mod\+J, library\.search none / }, // prettier-ignore
+  { verb: 'settings set', args: ['shortcuts', 'none'], json: is('settings', l => assert.deepEqual((l['settings'] as Line)['shortcuts'], {})), text: /shortcuts +none / }, // prettier-ignore
+  { verb: 'settings set', args: ['theme', 'dark'], json: is('settings'), text: /theme +dark / },
+  { verb: 'settings set', args: ['language', 'ar'], json: is('settings'), text: /language +ar /, once: 'text' },
+  { verb: 'settings set', args: ['welcomed', 'yes'], json: is('settings'), text: /welcomed +yes/, once: 'text' },
   { verb: 'settings show', json: is('settings'), text: /device +auto/ },
   // subjects
   {
@@ -137,6 +142,8 @@ const script: Script = at => [
   { verb: 'checkpoint default', args: ['k2'], json: is('checkpoint'), text: /Second \(k2\) is the default/ },
   { verb: 'checkpoint default', args: ['Toybox'], json: is('checkpoint'), text: /k1/ },
   { verb: 'checkpoint find', args: ['k2', at('other')], json: is('checkpoint'), text: /is there again/ },
+  { verb: 'checkpoint verify', args: ['Second'], json: is('checkpoint'), text: /^Second \(k2\) is sound, [\d.]+ MB\n$/ },
+  { verb: 'checkpoint remove', args: ['Second', '--files', '--yes'], status: 1, json: is('failed', l => assert.equal(l['code'], 'conflict')), text: /^$/ }, // prettier-ignore
   { verb: 'checkpoint remove', args: ['Second'], json: is('removed', l => assert.equal(l['id'], 'k2')), text: /./, once: 'json' },
   { verb: 'adapter add', args: [at('other.safetensors'), '--name', 'Mine', '--scale', '0.5', '--subject', '@kelp'], json: is('adapter'), text: /^Mine is a\d+, rank 16, scale 0\.5/ }, // prettier-ignore
   { verb: 'adapter list', json: is('adapters'), text: /0\.5 .* s1 +Mine/ },
@@ -218,6 +225,26 @@ const script: Script = at => [
   { verb: 'clip tag', args: ['c1', '--add', 'best,雪', '--remove', 'none such'], json: is('clip', l => assert.deepEqual(clipIn(l).tags.toSorted(), ['best', '雪'])), text: /tagged .*best/ }, // prettier-ignore
   { verb: 'clip list', args: ['--tag', 'best'], json: is('clips', l => assert.equal((l['clips'] as Clip[]).length, 1)), text: /c1/ },
   { verb: 'clip rename', args: ['c1', 'My "best" one'], json: is('clip', l => assert.equal(clipIn(l).name, 'My "best" one')), text: /c1 is now My "best" one/ }, // prettier-ignore
+  { verb: 'clip tags', json: is('tags', l => assert.deepEqual(l['tags'], [{ tag: 'best', clips: 1 }, { tag: '雪', clips: 1 }])), text: /^clips +tag\n +1 +best\n +1 +雪\n$/ }, // prettier-ignore
+  { verb: 'clip frame', args: ['c1', '--out', at('frame.png')], json: is('frame', l => assert.deepEqual([l['frame'], l['width'], l['height'], readFileSync(String(l['path'])).subarray(1, 4).toString()], [0, 32, 32, 'PNG'])), text: /./, once: 'json' }, // prettier-ignore
+  { verb: 'clip frame', args: ['c1', '--frame', '1', '--out', at('other.png')], status: 2, json: is('failed', l => assert.match(String(l['text']), /c1 has one frame, number 0: there is no frame 1/)), text: /^$/ }, // prettier-ignore
+  // pictures
+  { verb: 'picture add', args: ['c1:last'], json: is('picture', l => assert.deepEqual((l['picture'] as Line)['id'], 'i1')), text: /^i1 is my-best-one-0\.png, 32x32: protagonist generate --start i1 begins with it\n$/ }, // prettier-ignore
+  {
+    verb: 'picture add',
+    args: [photo('fig')],
+    json: is('picture', l => assert.equal((l['picture'] as Line)['name'], 'fig.jpg')),
+    text: /^i2 is fig\.jpg/,
+  },
+  { verb: 'picture add', args: ['c1'], status: 2, json: is('failed', l => assert.match(String(l['text']), /'c1' does not say which frame: write c1:0 for the first one, c1:last for the last/)), text: /^$/ }, // prettier-ignore
+  { verb: 'picture add', args: ['c1:1'], status: 2, json: is('failed', l => assert.match(String(l['text']), /c1 has one frame, number 0/)), text: /^$/ }, // prettier-ignore
+  { verb: 'picture show', args: ['i2'], json: is('picture', l => assert.ok(existsSync(String(l['path'])))), text: /^i2 {2}fig\.jpg\n {2}size +\d+x\d+\n/ }, // prettier-ignore
+  {
+    verb: 'forecast',
+    args: ['--start', 'i2', '--prompt', 'x', ...tiny],
+    json: is('forecast', l => assert.equal(l['jobs'], 1)),
+    text: /^1 clip\n/,
+  },
   { verb: 'clip save', args: ['c1', at('saved.mp4')], json: is('saved', l => assert.equal(statSync(String(l['path'])).size, l['bytes'])), text: /./, once: 'json' }, // prettier-ignore
   { verb: 'clip trash', args: ['c1', 'c2'], json: is('clips'), text: /2 clips in the trash: protagonist clip restore c1 c2/, once: 'text' },
   { verb: 'clip list', args: ['--trash'], json: is('clips', l => assert.equal((l['clips'] as Clip[]).length, 2)), text: /c2/ },
@@ -278,6 +305,16 @@ const script: Script = at => [
   { verb: 'export show', args: ['e1'], json: is('export', l => assert.equal(l['path'], at('shared.mp4'))), text: /shared\.mp4/ },
   { verb: 'export cancel', args: ['e1'], status: 1, json: is('failed', l => assert.equal(l['code'], 'conflict')), text: /^$/ },
   { verb: 'export remove', args: ['e2'], json: is('removed'), text: /1 export removed/, once: 'text' },
+  // prompts and samples
+  { verb: 'prompt list', args: ['--search', 'KELP'], json: is('prompts', l => assert.ok((l['prompts'] as Line[]).some(p => p['prompt'] === '@kelp in {snow|sand}' && p['pinned'] === false))), text: /^ +used +prompt\n(?: .*\n)+ .* @kelp in \{snow\|sand\}\n$/ }, // prettier-ignore
+  { verb: 'prompt pin', args: ['@kelp flies'], json: is('prompt', l => assert.deepEqual([l['prompt'], l['pinned']], ['@kelp flies', true])), text: /pinned/ }, // prettier-ignore
+  { verb: 'prompt list', args: ['--limit', '1'], json: is('prompts', l => assert.deepEqual((l['prompts'] as Line[]).map(p => p['prompt']), ['@kelp flies'])), text: /\npinned .* @kelp flies\n$/ }, // prettier-ignore
+  { verb: 'prompt unpin', args: ['@kelp flies'], json: is('prompt', l => assert.equal(l['pinned'], false)), text: /no longer/ },
+  { verb: 'prompt remove', args: ['@kelp flies'], json: is('removed'), text: /off the list/, once: 'text' },
+  { verb: 'prompt remove', args: ['@kelp flies'], status: 1, json: is('failed', l => assert.equal(l['code'], 'notFound')), text: /^$/ },
+  { verb: 'subject samples', json: is('subjects', l => assert.equal((l['subjects'] as unknown[]).length, 16)), text: /^id +handle +description\n(?:s\d+ +@.*\n){16}$/ }, // prettier-ignore
+  { verb: 'generate', args: ['--start', 'c1:0', '--prompt', 'it goes on', '--seed', '3', ...tiny], json: is('finished'), text: /^c\d+ is ready: seed 3, / }, // prettier-ignore
+  { verb: 'clip list', args: ['--search', 'goes on'], json: is('clips', l => assert.deepEqual((l['clips'] as Clip[]).map(c => c.request?.startImage), ['i1', 'i1'].slice(0, (l['clips'] as Clip[]).length))), text: /it goes on/ }, // prettier-ignore
   // storage and backups
   { verb: 'storage show', json: is('storage'), text: /^kind +files +size +can go\n[^]*free on the disk/ },
   {
@@ -655,7 +692,7 @@ describe('stopped, asked, waited for', { concurrency: false }, () => {
 
     const stopped = listening(['subject', 'photo', 'add', '@kelp', '-']);
     while (!existsSync(join(home, 'owner.sock'))) await sleep(20);
-    await sleep(300);
+    await sleep(1500); // it listens for Ctrl-C by then
     stopped.child.kill('SIGINT');
     assert.deepEqual(await stopped.ended, { status: 130, stdout: '', stderr: 'Canceled. The same command does what is left to do.\n' });
   });

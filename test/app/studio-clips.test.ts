@@ -18,9 +18,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import fc from 'fast-check';
+import sharp from 'sharp';
 import { StudioError } from '../../electron/contract/errors.ts';
 import type { NewClip } from '../../electron/studio/clips.ts';
-import { findFfmpeg } from '../../electron/media/ffmpeg.ts';
+import { findFfmpeg, readFrames } from '../../electron/media/ffmpeg.ts';
 import { readRequest } from '../../electron/media/metadata.ts';
 import { clipPictures } from '../../electron/media/poster.ts';
 import { writeVideo } from '../../electron/media/video-writer.ts';
@@ -212,6 +213,48 @@ describe('editing', () => {
   });
 });
 
+describe('a long list', () => {
+  test('is known by its ids, and any part of it is read by them', async () => {
+    for (let n = 0; n < 130; n++) studio.parts.clips.add(clipLike(9000 + n, { prompt: n % 3 ? 'the sea' : 'the moon' }));
+    await studio.clips.edit({ id: 'c4', stars: 5 });
+    await studio.clips.trash({ ids: ['c7', 'c130'] });
+    for (const asked of [{}, { sort: 'oldest' }, { sort: 'stars' }, { search: 'moon' }, { trashed: true }, { stars: 5 }] as const) {
+      const pages: string[] = [];
+      for (let after: string | null = null; ;) {
+        const page: { clips: { id: string }[]; next: string | null } = await studio.clips.list({ ...asked, limit: 50, after });
+        pages.push(...page.clips.map(c => c.id));
+        if ((after = page.next) === null) break;
+      }
+      assert.deepEqual((await studio.clips.index(asked)).ids, pages, JSON.stringify(asked));
+    }
+    const { clips } = await studio.clips.some({ ids: ['c9', 'c7', 'c999', 'c1', 'c9'] });
+    assert.deepEqual(clips.map(c => c.id), ['c9', 'c7', 'c1', 'c9']); // prettier-ignore
+    assert.deepEqual(clips[2], await studio.clips.show({ id: 'c1' }));
+    await assert.rejects(studio.clips.some({ ids: [] }), refused('badInput'));
+    await assert.rejects(studio.clips.some({ ids: Array.from({ length: 201 }, () => 'c1' as const) }), refused('badInput', /at most 200/));
+  });
+
+  test('tags are counted, of what is not in the trash', async () => {
+    const tags = async () => Object.fromEntries((await studio.clips.tags({})).tags.map(({ tag, clips }) => [tag, clips]));
+    assert.deepEqual(await tags(), {});
+    add({ tags: ['sea', 'keep'] });
+    add({ tags: ['sea'] });
+    add();
+    assert.deepEqual((await studio.clips.tags({})).tags, [{ tag: 'sea', clips: 2 }, { tag: 'keep', clips: 1 }]); // prettier-ignore
+    await studio.clips.edit({ id: 'c3', addTags: ['Sea', 'sea'], removeTags: ['keep'] });
+    await studio.clips.edit({ id: 'c1', removeTags: ['keep'] });
+    assert.deepEqual(await tags(), { sea: 3, Sea: 1 });
+    await studio.clips.trash({ ids: ['c3'] });
+    assert.deepEqual(await tags(), { sea: 2 });
+    await studio.clips.restore({ ids: ['c3'] });
+    assert.deepEqual(await tags(), { sea: 3, Sea: 1 });
+    await studio.clips.trash({ ids: ['c3'] });
+    await studio.clips.erase({ ids: ['c3'] });
+    assert.deepEqual(await tags(), { sea: 2 });
+    assert.equal(library.db.get<{ n: number }>('SELECT count(*) AS n FROM clip_tags')!.n, 2);
+  });
+});
+
 describe('the trash', () => {
   test('hides and brings back; erasing takes rows and files of what is in it', async () => {
     const all = [add(), add(), add()];
@@ -324,6 +367,29 @@ describe('files', () => {
     // the whole folder gone
     rmSync(home('clips'), { recursive: true });
     assert.ok(!(await studio.clips.find({ id: clip.id, path: away })).missing);
+  });
+
+  test('one frame is a picture of just that frame, named after the clip', async () => {
+    const clip = add({ name: 'Kelp: hüpft/1' });
+    const all = await readFrames(await findFfmpeg(), made, { width: 64, height: 64, frames: 17, ours: true });
+    const asked = [16, 0, 9];
+    const got = await Promise.all(asked.map(frame => studio.clips.frame({ id: clip.id, frame })));
+    for (const [i, { base64, name, width, height }] of got.entries()) {
+      assert.deepEqual([name, width, height], [`kelp-hüpft-1-${asked[i]!}.png`, 64, 64]);
+      assert.ok((await sharp(Buffer.from(base64, 'base64')).raw().toBuffer()).equals(all[asked[i]!]!), name);
+    }
+    await assert.rejects(
+      studio.clips.frame({ id: clip.id, frame: 17 }),
+      refused('badInput', /^c1 has 17 frames, numbered 0 to 16: there is no frame 17$/),
+    );
+    await assert.rejects(studio.clips.frame({ id: 'c9', frame: 0 }), refused('notFound'));
+    const stop = new AbortController();
+    stop.abort();
+    await assert.rejects(Promise.resolve(studio.parts.clips.frame({ id: clip.id, frame: 0 }, stop.signal)), { name: 'AbortError' });
+    writeFileSync(studio.parts.clips.files(clip.id).video, 'no film');
+    await assert.rejects(studio.clips.frame({ id: clip.id, frame: 0 }), refused('badFile', /cannot decode/));
+    rmSync(studio.parts.clips.files(clip.id).video);
+    await assert.rejects(studio.clips.frame({ id: clip.id, frame: 0 }), refused('missing', /the file of c1 is gone/));
   });
 
   test('a copy is saved whole, and never over another file', async () => {

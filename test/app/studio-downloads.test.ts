@@ -1,11 +1,12 @@
 /** @file Known checkpoints on their way into a library, adapters that the library keeps a copy of, and the offline switch, through the studio as every client sees it. */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'; // prettier-ignore
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, test } from 'node:test';
+import { lookAtMachine } from '../../electron/cli/machine.ts';
 import { api } from '../../electron/contract/api.ts';
 import type { CatalogueEntry } from '../../electron/contract/catalogue.ts';
 import { event as eventSchema, type StudioEvent } from '../../electron/contract/events.ts';
@@ -13,6 +14,7 @@ import type { Download } from '../../electron/contract/records.ts';
 import { client, inProcess } from '../../electron/contract/rpc.ts';
 import { clipEngine } from '../../electron/cli/engine.ts';
 import { known, toybox } from '../../electron/cli/toybox.ts';
+import { receiptName } from '../../electron/studio/downloads.ts';
 import { openStudio } from '../../electron/studio/owner.ts';
 import { startStudio, type Studio, type StudioOptions } from '../../electron/studio/studio.ts';
 import { startHub as startOne, type Hub } from '../support/hub.ts';
@@ -60,6 +62,7 @@ const optionsOf = (home: string, hub: Hub | undefined, more: Partial<StudioOptio
   embedded: [{ name: 'Toybox', path: toybox }],
   known: [...known().filter(entry => 'embedded' in entry), ...(hub ? [hub.entry] : [])] satisfies CatalogueEntry[],
   hub: { endpoint: hub?.endpoint },
+  machine: lookAtMachine,
   can: { paths: true, dragOut: false, reveal: false, pickFolder: false },
   ...more,
 });
@@ -167,6 +170,66 @@ test('one that has come is a checkpoint by itself, wherever the library goes; of
   assert.deepEqual(await again.call.downloads.cancel({ id }).then(d => [d.state, d.have]), ['none', 0]);
   assert.equal(everyFile(join(moved, 'checkpoints')), 0);
   assert.deepEqual([now === again.now, (await again.call.checkpoints.list({})).checkpoints.length], [false, 1]);
+});
+
+test('its files go with it only where they were downloaded, and only when that is said', async () => {
+  const hub = await startHub(),
+    home = newHome(),
+    { call, events, now, until } = await open(home, hub);
+  await call.downloads.start({ id, accepted: licence });
+  await until('here');
+  const folder = join(home, 'checkpoints', id);
+  writeFileSync(join(folder, 'note.txt'), 'a person put this here');
+  const bytes = readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter(e => e.isFile())
+    .reduce((sum, e) => sum + statSync(join(e.parentPath, e.name)).size, 0);
+  assert.ok(bytes > total);
+
+  await assert.rejects(call.checkpoints.remove({ id: 'k1', files: true }), refused('conflict', /comes with Protagonist/));
+  const own = join(all, 'a-persons-own');
+  cpSync(folder, own, { recursive: true }); // with the receipt that the download left
+  writeFileSync(join(own, 'scheduler/scheduler_config.json'), `${readFileSync(join(own, 'scheduler/scheduler_config.json'), 'utf8')} `);
+  const mine = await call.checkpoints.add({ path: own, name: 'Mine' });
+  await assert.rejects(
+    call.checkpoints.remove({ id: mine.id, files: true }),
+    refused('conflict', /^the files of Mine were not downloaded by Protagonist and stay where they are/),
+  );
+  const placed = join(home, 'checkpoints', 'placed'); // in the library, but put there by a person
+  cpSync(own, placed, { recursive: true });
+  rmSync(join(placed, receiptName));
+  await call.checkpoints.find({ id: mine.id, path: placed });
+  await assert.rejects(call.checkpoints.remove({ id: mine.id, files: true }), refused('conflict', /^the files of Mine were not/));
+  assert.deepEqual((await call.checkpoints.list({})).checkpoints.map(c => c.id), ['k1', 'k2', mine.id]); // prettier-ignore
+  assert.deepEqual(await call.checkpoints.remove({ id: mine.id }), { bytes: 0 });
+  assert.ok(existsSync(join(placed, 'model_index.json')) && existsSync(join(own, 'model_index.json')));
+
+  await call.checkpoints.edit({ id: 'k2', isDefault: true });
+  events.length = 0;
+  const [job] = (await call.jobs.enqueue({ request: { prompt: 'a toy', checkpoint: 'k2', numFrames: 9, width: 64, height: 64, numInferenceSteps: 1 } })).jobs; // prettier-ignore
+  await assert.rejects(call.checkpoints.remove({ id: 'k2', files: true }), refused('conflict', /1 waiting job needs Some Model/));
+  assert.equal((await now()).state, 'here');
+  await call.jobs.cancel({ id: job!.id });
+  assert.deepEqual(await call.checkpoints.remove({ id: 'k2', files: true }), { bytes });
+  assert.ok(!existsSync(folder));
+  const gone = await now();
+  assert.deepEqual([gone.state, gone.have, gone.checkpointId], ['none', 0, null]);
+  const told = events.flatMap(e => (e.type === 'download' ? [e.download] : []));
+  assert.deepEqual(told.at(-1), gone, 'whoever looks at the downloads is told');
+  assert.ok(events.some(e => e.type === 'gone' && e.id === 'k2'));
+  assert.ok(
+    events.some(e => e.type === 'checkpoint' && e.checkpoint.id === 'k1' && e.checkpoint.isDefault),
+    'another one is the default now',
+  );
+  await assert.rejects(call.checkpoints.remove({ id: 'k2', files: true }), refused('notFound'));
+  assert.deepEqual((await call.storage.check({})).orphans, []);
+
+  // it can come again; off the list without its files it is as begun, which is told too
+  await call.downloads.start({ id, accepted: licence });
+  const { checkpointId } = await until('here');
+  events.length = 0;
+  assert.deepEqual(await call.checkpoints.remove({ id: checkpointId! }), { bytes: 0 });
+  assert.deepEqual(events.flatMap(e => (e.type === 'download' ? [[e.download.state, e.download.checkpointId]] : [])), [['begun', null]]); // prettier-ignore
+  assert.equal(everyFile(folder), files.size + 1);
 });
 
 test('paused, closed and opened it goes on from what is there, unasked about its licence; what came just before the end is taken up by itself', async () => {

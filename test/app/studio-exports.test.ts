@@ -17,6 +17,7 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { lookAtMachine } from '../../electron/cli/machine.ts';
 import { api } from '../../electron/contract/api.ts';
 import { StudioError, type ErrorCode } from '../../electron/contract/errors.ts';
 import { event as eventSchema, type StudioEvent } from '../../electron/contract/events.ts';
@@ -49,6 +50,7 @@ async function open(paths = true): Promise<void> {
     engine,
     verifier: { verify: (...order) => engine.verify(...order), close: () => Promise.resolve() },
     embedded: [{ name: 'Toybox', path: toybox }],
+    machine: lookAtMachine,
     can: { paths, dragOut: false, reveal: false, pickFolder: false },
   });
   studio.subscribe(said => events.push(eventSchema.parse(said)));

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import sharp, { type Sharp } from 'sharp';
+import { lookAtMachine } from '../../electron/cli/machine.ts';
 import { api } from '../../electron/contract/api.ts';
 import { client, inProcess, type ClientOf } from '../../electron/contract/rpc.ts';
 import { toybox } from '../../electron/cli/toybox.ts';
@@ -25,6 +26,7 @@ before(async () => {
     engine: { ...painter(), verify: () => Promise.reject(new Error('nothing is verified here')) },
     verifier: { verify: () => Promise.reject(new Error('nothing is verified here')), close: () => Promise.resolve() },
     embedded: [],
+    machine: lookAtMachine,
     can: { paths: false, dragOut: false, reveal: false, pickFolder: false },
   });
   call = client(api, inProcess(studio.answer, studio.subscribe));

@@ -581,7 +581,11 @@ test(
     await sleep(700); // longer than a close waits until it kills
     assert.deepEqual([w.work.get(id).status, w.work.get(id).attempt], ['inProgress', 3]);
     await w.jobs.cancel({ id });
-    assert.deepEqual(w.events.filter(e => e.type === 'notice'), []); // prettier-ignore
+    // Where it went on from may be told (a machine that takes long has kept a step), its death may not.
+    assert.deepEqual(
+      w.events.filter(e => e.type === 'notice' && !e.text.startsWith('going on after step')),
+      [],
+    );
     await w.close();
   },
 );

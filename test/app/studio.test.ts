@@ -1,16 +1,19 @@
 /** @file The studio as a whole: what a client without paths may not do, backups put back under way, what can be cleaned, checkpoints that are not there. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'; // prettier-ignore
+import { cpus, tmpdir, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, afterEach, beforeEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { lookAtMachine } from '../../electron/cli/machine.ts';
 import { api } from '../../electron/contract/api.ts';
 import { StudioError, type ErrorCode } from '../../electron/contract/errors.ts';
+import { event } from '../../electron/contract/events.ts';
 import { client, inProcess, type ClientOf } from '../../electron/contract/rpc.ts';
 import { clipEngine } from '../../electron/cli/engine.ts';
-import { toybox } from '../../electron/cli/toybox.ts';
+import { samples, toybox } from '../../electron/cli/toybox.ts';
+import { probe } from '../../native-models/runtime/device.ts';
 import { startStudio, type Studio, type StudioOptions } from '../../electron/studio/studio.ts';
 import { painter } from '../support/painter.ts';
 
@@ -32,6 +35,7 @@ async function open(options: Partial<StudioOptions> = {}, paths = true): Promise
     engine: { ...painter(), verify: (...order) => verifier.verify(...order) },
     verifier: { verify: (...order) => verifier.verify(...order), close: () => Promise.resolve() },
     embedded: [{ name: 'Toybox', path: toybox }],
+    machine: lookAtMachine,
     can: { paths, dragOut: false, reveal: false, pickFolder: false },
     ...options,
   });
@@ -257,10 +261,162 @@ test('the program’s checkpoint gone or damaged: a person’s own serves, and a
     refused('missing', /Mine \(k1\) is gone/),
   );
   await assert.rejects(call.checkpoints.find({ id: added.id, path: join(toybox, 'adapter') }), refused('conflict', /its content differs/));
+  await assert.rejects(call.checkpoints.verify({ id: added.id }), refused('missing', /^Mine \(k1\) is not where it was/));
   const finding = call.checkpoints.find({ id: added.id, path: `${own}-moved` });
   await call.checkpoints.edit({ id: added.id, name: 'Renamed while it is read' });
   const { missing, name } = await finding;
   assert.deepEqual({ missing, name }, { missing: false, name: 'Renamed while it is read' });
+
+  // every byte is read again: one that the disk has changed is found, though size and time are as they were
+  assert.deepEqual(await call.checkpoints.verify({ id: added.id }), (await call.checkpoints.list({})).checkpoints[0]);
+  const file = join(`${own}-moved`, 'vae/diffusion_pytorch_model.safetensors');
+  const { atime, mtime } = statSync(file),
+    bytes = readFileSync(file);
+  bytes[bytes.length - 5]! ^= 1;
+  writeFileSync(file, bytes);
+  utimesSync(file, atime, mtime);
+  assert.equal((await call.checkpoints.list({})).checkpoints[0]!.missing, false);
+  await assert.rejects(call.checkpoints.verify({ id: added.id }), (e: unknown) => refused('conflict', /has changed since it was added/)(e) && !String(e).includes(own)); // prettier-ignore
+  writeFileSync(file, 'no weights');
+  await assert.rejects(call.checkpoints.verify({ id: added.id }), (e: unknown) => refused('badFile')(e) && !String(e).includes(own));
+  const stop = new AbortController();
+  const stopped = studio.answer('checkpoints.verify', { id: added.id }, stop.signal);
+  stop.abort();
+  const answer = await stopped;
+  assert.ok('error' in answer && answer.error.code === 'canceled', JSON.stringify(answer));
+});
+
+test('prompts are kept as they were typed: pinned ones first, then the newest; removed ones come back by being used or pinned', async () => {
+  await call.subjects.add({ name: 'Kelp', photos: [{ path: kelp }] });
+  const listed = async (search = '') => (await call.prompts.list({ search })).prompts.map(p => `${p.pinned ? '* ' : ''}${p.prompt}`);
+  const enqueue = (prompt: string) => call.jobs.enqueue({ request: { prompt, ...tiny } });
+  assert.deepEqual(await listed(), []);
+  await enqueue('@kelp hops');
+  await enqueue('@kelp in {snow|SÀND}'); // two clips of one prompt
+  await enqueue('  ');
+  assert.deepEqual(await listed(), ['@kelp in {snow|SÀND}', '@kelp hops']);
+  await enqueue('@kelp hops');
+  assert.deepEqual(await listed(), ['@kelp hops', '@kelp in {snow|SÀND}']);
+  assert.deepEqual(await listed('sand KELP'), ['@kelp in {snow|SÀND}']);
+  assert.deepEqual(await listed('sand tree'), []);
+
+  // what is refused, looked at or queued by another way leaves no trace
+  await assert.rejects(enqueue('@nobody hops'), refused('notFound', /nobody/));
+  await assert.rejects(call.jobs.enqueue({ request: { prompt: 'many', ...tiny }, batch: { seeds: 30 } }), refused('needsConfirmation'));
+  await call.jobs.forecast({ request: { prompt: 'only asked', ...tiny } });
+  assert.equal((await listed()).length, 2);
+  await call.jobs.edit({ id: 'j1', request: { prompt: '@kelp sleeps', ...tiny } });
+  await assert.rejects(call.jobs.edit({ id: 'j99', request: { prompt: 'no such job', ...tiny } }), refused('notFound'));
+  assert.deepEqual(await listed(), ['@kelp sleeps', '@kelp hops', '@kelp in {snow|SÀND}']);
+
+  const old = (await call.prompts.list({ search: 'snow' })).prompts[0]!;
+  assert.deepEqual(await call.prompts.pin({ prompt: old.prompt, pinned: true }), { ...old, pinned: true });
+  await call.prompts.pin({ prompt: 'never used', pinned: true });
+  assert.deepEqual(await listed(), ['* never used', '* @kelp in {snow|SÀND}', '@kelp sleeps', '@kelp hops']);
+  await call.prompts.pin({ prompt: 'never used', pinned: false });
+  await call.prompts.remove({ prompt: old.prompt });
+  await call.prompts.remove({ prompt: '@kelp hops' });
+  await assert.rejects(call.prompts.remove({ prompt: '@kelp hops' }), refused('notFound', /not on the list/));
+  await assert.rejects(call.prompts.pin({ prompt: ' ', pinned: true }), refused('badInput', /empty/));
+  assert.deepEqual(await listed(), ['never used', '@kelp sleeps']);
+  assert.deepEqual(await call.prompts.pin({ prompt: old.prompt, pinned: false }), old, 'undone, it is as it was');
+  assert.deepEqual(await listed(), ['never used', '@kelp sleeps', old.prompt]);
+  await enqueue('@kelp hops');
+  assert.deepEqual(await listed(), ['@kelp hops', 'never used', '@kelp sleeps', old.prompt]);
+
+  await studio.close();
+  await open();
+  assert.deepEqual(await listed(), ['@kelp hops', 'never used', '@kelp sleeps', old.prompt]);
+  assert.deepEqual((await call.prompts.list({ limit: 1 })).prompts.map(p => p.prompt), ['@kelp hops']); // prettier-ignore
+});
+
+test('the sample subjects are there once, whatever became of them', { timeout: 120_000 }, async () => {
+  await studio.close();
+  const events: string[] = [];
+  await open({ samples: samples() });
+  studio.subscribe(said => events.push(event.parse(said).type));
+  // a person's own with the same photo, and one with the same handle
+  await call.subjects.add({ name: 'My toy', handle: 'mine', photos: [{ path: kelp }] });
+  await call.subjects.add({ name: 'Lemon' });
+  const [{ subjects }, { subjects: again }] = await Promise.all([call.subjects.addSamples({}), call.subjects.addSamples({})]);
+  assert.deepEqual(again, subjects);
+  assert.equal(subjects.length, samples().length);
+  assert.ok(subjects.length >= 12);
+  for (const [i, { name, description, handle }] of samples().entries()) {
+    const own = subjects[i]!;
+    assert.equal(own.photos.filter(p => !p.removed && !p.missing).length, 1, name);
+    if (handle === 'kelp') assert.deepEqual([own.name, own.handle], ['My toy', 'mine']);
+    else
+      assert.deepEqual(
+        [own.name, own.handle, own.kind, own.description],
+        [name, handle === 'lemon' ? 'lemon-2' : handle, 'toy', description],
+      );
+  }
+  const count = async () => (await call.subjects.list({ limit: 500 })).subjects.length;
+  assert.equal(await count(), subjects.length + 1);
+  const told = events.length;
+
+  // one removed, one erased, one renamed and described anew, one whose photo was taken away
+  const [gone, erased, renamed, bare] = ['otto', 'moss', 'fig', 'pip'].map(handle => subjects.find(s => s.handle === handle)!.id);
+  await call.subjects.remove({ id: gone! });
+  await call.subjects.remove({ id: erased! });
+  await call.subjects.erase({ ids: [erased!] });
+  await call.subjects.edit({ id: renamed!, name: 'Figgy', handle: 'figgy', description: 'mine' });
+  await call.subjects.removePhoto({ id: subjects.find(s => s.id === bare)!.heroPhotoId! });
+  const { subjects: third } = await call.subjects.addSamples({});
+  const of = (id: string | undefined) => third.find(s => s.id === id);
+  assert.deepEqual([of(gone)?.removed, of(gone)?.handle], [false, 'otto']);
+  assert.equal(of(erased), undefined);
+  assert.deepEqual(third.filter(s => s.name === 'Moss').map(s => [s.handle, s.photos.length]), [['moss', 1]]); // prettier-ignore
+  assert.deepEqual([of(renamed)?.name, of(renamed)?.handle, of(renamed)?.description], ['Figgy', 'figgy', 'mine']);
+  assert.equal(of(bare)?.heroPhotoId, null, 'a photo that a person took away stays away');
+  assert.equal(await count(), subjects.length + 1);
+  assert.ok(events.slice(told).includes('subject'));
+
+  // a stopped call leaves whole subjects, and the next one adds the rest
+  await studio.close();
+  home = `${home}-stopped`;
+  mkdirSync(home);
+  await open({ samples: samples() });
+  const stop = new AbortController();
+  studio.subscribe(said => {
+    if (event.parse(said).type === 'subject') stop.abort();
+  });
+  assert.ok('error' in (await studio.answer('subjects.addSamples', {}, stop.signal)));
+  const few = (await call.subjects.list({})).subjects;
+  assert.ok(few.length >= 1 && few.length < 5 && few.every(s => s.photos.length === 1), JSON.stringify(few.map(s => s.handle)));
+  assert.equal((await call.subjects.addSamples({})).subjects.length, samples().length);
+  assert.equal(await count(), samples().length);
+});
+
+test('the machine is looked at once a start, when somebody asks, and again where looking failed', { timeout: 60_000 }, async () => {
+  await studio.close();
+  let looked = 0,
+    fails = true;
+  await open({
+    machine: () => {
+      looked++;
+      return fails ? Promise.reject(new StudioError('disk', 'the disk is tired: try again')) : lookAtMachine();
+    },
+  });
+  await call.settings.show({});
+  assert.equal(looked, 0);
+  await assert.rejects(call.host.machine({}), refused('disk'));
+  fails = false;
+  const [machine, same] = await Promise.all([call.host.machine({}), call.host.machine({})]);
+  assert.deepEqual(await call.host.machine({}), machine);
+  assert.deepEqual([same, looked], [machine, 2]);
+
+  const { platform, processor, cores, ramBytes, devices, ffmpeg } = machine;
+  assert.deepEqual([platform, cores, ramBytes], [`${process.platform}-${process.arch}`, cpus().length, totalmem()]);
+  assert.ok(processor.length > 1 && ffmpeg.startsWith('ffmpeg ') && !ffmpeg.includes('/'), JSON.stringify(machine));
+  const found = await probe(); // in this process, what the machine found by one of its own
+  assert.deepEqual(
+    devices.map(d => [d.device, d.available, d.text]),
+    found.map(d => [d.device, d.available, d.text]),
+  );
+  assert.deepEqual(devices.map(d => d.memoryBytes !== null && d.memoryBytes > 1e9), [false, found[1]!.available]); // prettier-ignore
+  assert.equal(devices[0]!.name, processor);
 });
 
 test('a pipe or a link in a clip’s place is a missing file', async () => {

@@ -73,6 +73,7 @@ export const likely: Known = {
   limit: mostly(fc.integer({ min: 1, max: 500 })),
   stars: mostly(fc.integer({ min: 0, max: 5 })),
   offset: mostly(fc.nat(20_000)),
+  frame: mostly(fc.nat(10)),
 };
 /** Anything that JSON can carry. */
 export const junk: fc.Arbitrary<unknown> = fc.oneof(
@@ -83,7 +84,7 @@ export const junk: fc.Arbitrary<unknown> = fc.oneof(
 ); // prettier-ignore
 
 const idsOf = (schema: z.ZodType): readonly string[] =>
-  ['s', 'p', 'c', 'j', 'k', 'a', 'e'].filter(letter => schema.safeParse(`${letter}1`).success);
+  ['s', 'p', 'c', 'j', 'k', 'a', 'e', 'i'].filter(letter => schema.safeParse(`${letter}1`).success);
 
 /** Values of a schema's shape. Not all are valid: checks that are code are not known, and some of these strings and numbers are meant to fail them. */
 export function shaped(schema: z.ZodType, known: Known = {}, field = ''): fc.Arbitrary<unknown> {
@@ -178,7 +179,8 @@ function spoilt(value: unknown, at: number, how: number, by: unknown): unknown {
       parent[key] = [here];
       break;
     case 3:
-      parent[key] = typeof here === 'string' ? here + JSON.stringify(by) : typeof here === 'number' ? here * 1e9 + 0.5 : String(here);
+      parent[key] =
+        typeof here === 'string' ? here + JSON.stringify(by) : typeof here === 'number' ? here * 1e9 + 0.5 : JSON.stringify(here);
       break;
     case 4:
       if (typeof here === 'object' && here !== null) (here as Record<string, unknown>)[typeof by === 'string' ? by : 'more'] = by;

@@ -53,12 +53,12 @@ const digest = (n: number) => n.toString(16).padStart(64, '0');
 export function clipLike(n: number, given: Partial<NewClip> & { readonly prompt?: string } = {}): NewClip {
   const { prompt = 'the toy hops on the beach', subjects = [], ...rest } = given;
   const request: NonNullable<Clip['request']> = {
-    version: 1, prompt, negativePrompt: '', subjects: subjects.map(s => s.id), photos: null, cutOut: false, checkpoint: null, adapters: null, seed: null, numInferenceSteps: null, guidanceScale: null, useDynamicCfg: false,
+    version: 1, prompt, negativePrompt: '', subjects: subjects.map(s => s.id), photos: null, cutOut: false, startImage: null, checkpoint: null, adapters: null, seed: null, numInferenceSteps: null, guidanceScale: null, useDynamicCfg: false,
     scheduler: null, numFrames: null, width: null, height: null, fps: null, fit: 'contain', precision: 'auto', noiseDtype: 'float32', vaeTiling: false, device: null,
   }; // prettier-ignore
   const resolved: NonNullable<Clip['resolved']> = {
     version: 1, prompt: subjects.reduce((s, { handle, name }) => s.replaceAll(`@${handle}`, name), prompt), negativePrompt: '', subjects: [...subjects],
-    references: [], checkpoint: { id: 'k1', name: 'Toybox', sha256: digest(1) }, adapters: [{ id: 'a1', name: 'Toybox subject', sha256: digest(2), scale: 1 }], seed: n, numInferenceSteps: 20, guidanceScale: 6,
+    references: [], startImage: null, checkpoint: { id: 'k1', name: 'Toybox', sha256: digest(1) }, adapters: [{ id: 'a1', name: 'Toybox subject', sha256: digest(2), scale: 1 }], seed: n, numInferenceSteps: 20, guidanceScale: 6,
     useDynamicCfg: false, scheduler: 'ddim', numFrames: 17, width: 128, height: 128, fps: 8, fit: 'contain', precision: 'auto', noiseDtype: 'float32', vaeTiling: false, device: 'cpu',
   }; // prettier-ignore
   return {

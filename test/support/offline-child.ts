@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { clipEngine } from '../../electron/cli/engine.ts';
+import { lookAtMachine } from '../../electron/cli/machine.ts';
 import { known, toybox } from '../../electron/cli/toybox.ts';
 import { api } from '../../electron/contract/api.ts';
 import type { Api, Reply } from '../../electron/contract/rpc.ts';
@@ -23,6 +24,7 @@ const studio = await startStudio({
   embedded: [{ name: 'Toybox', path: toybox }],
   known: known(),
   hub: { endpoint: process.env['HF_ENDPOINT'], token: 'hf_secret' },
+  machine: lookAtMachine,
   can: { paths: true, dragOut: false, reveal: false, pickFolder: false },
 });
 const replies: Reply[] = [];

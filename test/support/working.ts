@@ -14,6 +14,8 @@ import { clipsPart } from '../../electron/studio/clips.ts';
 import { describeFailure } from '../../electron/studio/failures.ts';
 import { startJobs, type JobsOptions } from '../../electron/studio/jobs.ts';
 import type { Library } from '../../electron/studio/library.ts';
+import { picturesPart } from '../../electron/studio/pictures.ts';
+import { promptsPart } from '../../electron/studio/prompts.ts';
 import { settingsPart } from '../../electron/studio/settings.ts';
 import { subjectsPart } from '../../electron/studio/subjects.ts';
 import { checkpoint, root, sleep } from './run.ts';
@@ -35,6 +37,8 @@ export async function openWorking(home: string, options: Options) {
   const settings = settingsPart(library),
     subjects = subjectsPart(library),
     clips = clipsPart(library),
+    pictures = picturesPart(library, { subjects, clips }),
+    prompts = promptsPart(library),
     weights = catalogue(library, inProcessEngine, [{ name: 'Toybox', path: checkpoint }]);
   const engine: Engine = {
     run: (order, on, signal) => options.engine.run(order, on, signal),
@@ -44,12 +48,12 @@ export async function openWorking(home: string, options: Options) {
   };
   const { at, retrySeconds = 0.05, patience, clock } = options;
   const work = startJobs(library, {
-    engine: () => engine, subjects, files: subjects.files, clips, catalogue: weights, settings: () => settings.current(), retrySeconds,
+    engine: () => engine, subjects, pictures, prompts, files: { ...subjects.files, picture: sha256 => pictures.file(sha256) }, clips, catalogue: weights, settings: () => settings.current(), retrySeconds,
     ...(at && { at }), ...(patience && { patience }), ...(clock && { clock }),
   }); // prettier-ignore
-  const { jobs, queue, subjects: s, clips: c, settings: t } = api;
-  const table = { jobs, queue, subjects: s, clips: c, settings: t };
-  const parts = { jobs: work.jobs, queue: work.queue, subjects, clips, settings };
+  const { jobs, queue, subjects: s, clips: c, pictures: i, prompts: p, settings: t } = api;
+  const table = { jobs, queue, subjects: s, clips: c, pictures: i, prompts: p, settings: t };
+  const parts = { jobs: work.jobs, queue: work.queue, subjects, clips, pictures, prompts, settings };
   const studio = client(
     table,
     inProcess(

@@ -5,8 +5,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import sharp from 'sharp';
-import { ffmpegCandidates, type Ffmpeg } from '../../electron/media/ffmpeg.ts';
-import { clipPictures, probeClip } from '../../electron/media/poster.ts';
+import { ffmpegCandidates, readFrames, type Ffmpeg } from '../../electron/media/ffmpeg.ts';
+import { clipFrame, clipPictures, probeClip } from '../../electron/media/poster.ts';
 import { writeVideo } from '../../electron/media/video-writer.ts';
 
 const ffmpegs: Ffmpeg[] = [];
@@ -71,7 +71,7 @@ describe('the pictures of a clip', () => {
       const { poster, sprite, columns } = await clipPictures(ffmpeg, file, { width: 720, height: 480, numFrames: 49 });
       assert.equal(columns, 16);
       const middle = await seen(poster, [[320, 200]]);
-      assert.deepEqual(middle.size, [640, 427]);
+      assert.deepEqual(middle.size, [443, 295]);
       near(middle.greys, [level(24)], 3);
       const strip = await seen(
         sprite,
@@ -103,6 +103,43 @@ describe('the pictures of a clip', () => {
     const file = await clip(at('few.mp4'), 3, 64, 64, () => 9);
     await assert.rejects(clipPictures(ffmpegs[0]!, file, { width: 64, height: 64, numFrames: 4 }), sentence(/has 3 frames where 4 were/));
     await assert.rejects(clipPictures(ffmpegs[0]!, at('absent.mp4'), { width: 64, height: 64, numFrames: 4 }), sentence(/cannot decode/));
+  });
+});
+
+describe('one frame', () => {
+  const [numFrames, width, height] = [17, 96, 64];
+  const pixels = async (png: Uint8Array): Promise<Buffer> => {
+    const { data, info } = await sharp(png).raw().toBuffer({ resolveWithObject: true });
+    assert.deepEqual([(await sharp(png).metadata()).format, info.width, info.height, info.channels], ['png', width, height, 3]);
+    return data;
+  };
+
+  test('is that one and no other, pixel by pixel, in colours that every viewer shows', async () => {
+    const file = await clip(at('frames.mp4'), numFrames, width, height, i => 12 * i, 60);
+    for (const ffmpeg of ffmpegs) {
+      const all = await readFrames(ffmpeg, file, { width, height, frames: numFrames, ours: true });
+      assert.equal(all.length, numFrames);
+      for (const frame of [0, 1, 7, 8, 15, 16]) {
+        const png = await clipFrame(ffmpeg, file, frame);
+        assert.ok((await pixels(png)).equals(all[frame]!), `frame ${frame} by ${ffmpeg.version}`);
+        assert.equal((await sharp(png).metadata()).icc, undefined);
+      }
+      assert.deepEqual(await clipFrame(ffmpeg, file, 7), await clipFrame(ffmpeg, file, 7), 'the same twice');
+    }
+  });
+
+  test('one that is not there, a file that is none, and being stopped', async () => {
+    const file = await clip(at('two.mp4'), 2, width, height, i => 90 * i);
+    for (const ffmpeg of ffmpegs) {
+      await assert.rejects(clipFrame(ffmpeg, file, 2), sentence(/^two\.mp4 has no frame 2: it is damaged/));
+      await assert.rejects(clipFrame(ffmpeg, at('absent.mp4'), 0), sentence(/cannot decode/));
+      await writeFile(at('list.mp4'), '#EXTM3U\n/etc/passwd');
+      await assert.rejects(clipFrame(ffmpeg, at('list.mp4'), 0), sentence(/cannot decode/));
+      const stop = new AbortController();
+      const stopped = clipFrame(ffmpeg, file, 0, stop.signal);
+      stop.abort(new Error('enough'));
+      await assert.rejects(stopped, /^Error: enough$/);
+    }
   });
 });
 

@@ -147,11 +147,18 @@ test("which of the studio's calls may be repeated unasked", () => {
   const names = Object.entries(api).flatMap(([noun, methods]) => Object.keys(methods).map(verb => `${noun}.${verb}`));
   assert.deepEqual(names.filter(repeatable), [
     'host.describe',
+    'host.machine',
     'subjects.list',
     'subjects.show',
     'photos.check',
     'clips.list',
+    'clips.index',
+    'clips.some',
+    'clips.tags',
+    'clips.frame',
     'clips.show',
+    'pictures.show',
+    'prompts.list',
     'exports.describe',
     'exports.list',
     'exports.show',

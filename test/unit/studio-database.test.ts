@@ -19,6 +19,7 @@ import { join, resolve } from 'node:path';
 import { after, test } from 'node:test';
 import { DatabaseError, holdLock, openDatabase, type Database } from '../../electron/studio/database.ts';
 import { migrate, migrations, newestVersion, type Migration } from '../../electron/studio/migrations.ts';
+import { normalize } from '../../electron/studio/search.ts';
 import { refusedByDatabase as refused } from '../support/library.ts';
 import { cannotMount, mountTmpfs, unmount } from '../support/power.ts';
 
@@ -569,6 +570,31 @@ for (const name of readdirSync(libraries).filter(f => f.endsWith('.db')))
       anew.close();
     }
   });
+test('prompts that were used before they were kept are there, the latest last; tags are counted', async () => {
+  const folder = fresh();
+  copyFileSync(join(libraries, 'v2.db'), join(folder, 'library.db'));
+  const db = openDatabase(join(folder, 'library.db'));
+  try {
+    db.run(`UPDATE jobs SET record = 'damaged' WHERE id = 8`);
+    db.run(`INSERT INTO clips (file, record) VALUES ('x.mp4', '{"request":null,"tags":["keep",7]}'), ('y.mp4', 'damaged')`);
+    await migrate(db);
+    const kept = db.all<{ prompt: string; words: string; pinned: number; hidden: number; used_at: string }>(
+      'SELECT * FROM prompts ORDER BY used',
+    );
+    assert.deepEqual(
+      kept.map(k => k.prompt),
+      ['@lemon and the red ball', '@lemon and the blue ball', '@kelp hops on a sandy beach', 'waiting for @lemon'],
+    );
+    for (const { prompt, words, pinned, hidden, used_at } of kept)
+      assert.deepEqual([words, pinned, hidden, Number.isNaN(Date.parse(used_at))], [normalize(prompt), 0, 0, false]);
+    assert.deepEqual(
+      db.all('SELECT tag, clip, trashed FROM clip_tags ORDER BY clip, tag').map(row => Object.values(row)),
+      [['beach', 1, 0], ['keep', 1, 0], ['keep', 2, 1], ['red ball', 2, 1], ['keep', 7, 0]],
+    ); // prettier-ignore
+  } finally {
+    db.close();
+  }
+});
 test('every version before the newest has its library', () => {
   for (let version = 1; version < newestVersion; version++)
     assert.ok(existsSync(join(libraries, `v${version}.db`)), `v${version}.db is missing`);

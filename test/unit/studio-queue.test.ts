@@ -17,7 +17,7 @@ import { lease, sqliteQueue, type Claim, type NewJob, type Queue } from '../../e
 
 const hash = (x: string) => x.repeat(64);
 const resolved = (more: Partial<ResolvedRequest> = {}): ResolvedRequest => ({
-  version: 1, prompt: 'a toy hops', negativePrompt: '', subjects: [], references: [], checkpoint: { id: 'k1', name: 'Toybox', sha256: hash('a') }, adapters: [], seed: 1, numInferenceSteps: 8, guidanceScale: 3,
+  version: 1, prompt: 'a toy hops', negativePrompt: '', subjects: [], references: [], startImage: null, checkpoint: { id: 'k1', name: 'Toybox', sha256: hash('a') }, adapters: [], seed: 1, numInferenceSteps: 8, guidanceScale: 3,
   useDynamicCfg: false, scheduler: 'ddim', numFrames: 9, width: 32, height: 32, fps: 8, fit: 'contain', precision: 'auto', noiseDtype: 'float32', vaeTiling: false, device: 'auto', ...more,
 }); // prettier-ignore
 const fresh = (more: Partial<ResolvedRequest> = {}): NewJob => ({ request: request.parse({ prompt: 'a toy hops', seed: more.seed ?? 1 }), resolved: resolved(more) }); // prettier-ignore
@@ -292,7 +292,9 @@ function contract(name: string, open: () => Promise<Rig>) {
       assert.deepEqual(waiting(queue), [b, c, a]);
       queue.move(a, 'top');
       assert.equal(queue.fail(take(queue), died, { phase: 'denoise', step: 5 }), 'again');
-      assert.throws(() => queue.cancel((queue.fail(takeAgain(queue, a), bad), a)), conflict(/has failed/));
+      queue.fail(takeAgain(queue, a), bad);
+      assert.deepEqual([queue.cancel(a).status, queue.get(a).snapshotStep], ['canceled', 0]); // given up, with what was kept of it
+      assert.deepEqual([queue.retry(a).status, waiting(queue).at(-1)], ['pending', a]);
     });
     on('move', queue => {
       const [a, b, c] = three(queue);

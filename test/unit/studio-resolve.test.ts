@@ -1,5 +1,6 @@
 /** @file What a request becomes when it is queued: handles, photos, adapters, settings; and the sentences for what cannot be. */
 import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import sharp from 'sharp';
@@ -9,6 +10,7 @@ import { inProcessEngine } from '../../electron/engine/main.ts';
 import { prepareReference } from '../../electron/media/photo.ts';
 import { catalogue } from '../../electron/studio/checkpoints.ts';
 import { forecaster } from '../../electron/studio/forecast.ts';
+import { picturesPart } from '../../electron/studio/pictures.ts';
 import { replaceHandles, resolveRequest, type Sources } from '../../electron/studio/resolve.ts';
 import { settingsPart } from '../../electron/studio/settings.ts';
 import { newLibrary, openParts } from '../support/library.ts';
@@ -20,7 +22,8 @@ const parts = openParts(library),
   { subjects } = parts.parts,
   weights = catalogue(library, inProcessEngine, [{ name: 'Toybox', path: checkpoint }]),
   settings = settingsPart(library);
-const sources: Sources = { subjects, catalogue: weights, settings: () => settings.current(), forecast: forecaster(library) };
+const pictures = picturesPart(library, parts.parts);
+const sources: Sources = { subjects, pictures, catalogue: weights, settings: () => settings.current(), forecast: forecaster(library) };
 const resolve = (asked: Partial<Request>, from: Partial<Sources> = {}) =>
   resolveRequest(request.parse({ prompt: '', ...asked }), { ...sources, ...from }, () => 4711);
 const add = async (name: string, photos: string[], description = '') => (await parts.subjects.add({ name, description, photos: photos.map(path => ({ path })) })).subject; // prettier-ignore
@@ -139,6 +142,23 @@ test('two subjects are refused until a checkpoint can', async () => {
   const several = { ...weights, checkpoint: async () => ({ ...(await weights.checkpoint(null)), severalSubjects: true }) };
   const { resolved } = await resolve({ prompt: '@lemon and @plum' }, { catalogue: several });
   assert.deepEqual(resolved.references.map(r => r.photoId), [first, plum.photos[0]!.id]); // prettier-ignore
+});
+test('a start image goes in by content; whatever else is asked', async () => {
+  const { id, sha256 } = await pictures.add({ from: { path: other } }, new AbortController().signal);
+  assert.equal((await resolve({ prompt: '@lemon' })).resolved.startImage, null);
+  const { resolved } = await resolve({ prompt: '@lemon', startImage: id });
+  assert.deepEqual(resolved.startImage, { pictureId: id, sha256 });
+  assert.equal(resolved.references.length, 1);
+  assert.deepEqual((await resolve({ prompt: 'nobody', startImage: id })).resolved.references, []);
+  await assert.rejects(
+    resolve({ prompt: '', startImage: 'i99' }),
+    refused('notFound', /there is no picture i99: choose the start image again/),
+  );
+  rmSync(pictures.file(sha256));
+  await assert.rejects(
+    resolve({ prompt: '', startImage: id }),
+    refused('missing', /^the start image photo\.png \(i1\) is gone from the library: choose it again, or another$/),
+  );
 });
 test('what cannot be is said', async () => {
   await assert.rejects(resolve({ prompt: '@bare hops' }), refused('badRequest', /^Bare \(@bare\) has no photo: add one first$/));

@@ -23,6 +23,7 @@ const order: GenerateOrder = {
   checkpointSha256: null,
   adapters: [{ file: '/a.safetensors', scale: 0.5, sha256: '0a'.repeat(32) }],
   referenceImages: ['/photo.png'],
+  startImage: null,
   fit: 'contain',
   prompt: '',
   negativePrompt: '',
@@ -104,6 +105,8 @@ for (const [field, good, bad] of ranges)
 
 test('lists, texts and what nobody asked for', () => {
   assert.match(complaint({ referenceImages: Array.from({ length: 9 }, () => '/a') }), /at most 8 reference photos/);
+  assert.equal(complaint({ startImage: '/start.png' }), '');
+  for (const startImage of ['', undefined, 5]) assert.notEqual(complaint({ startImage }), '', String(startImage));
   assert.match(complaint({ adapters: Array.from({ length: 17 }, () => ({ file: '/a', scale: 1, sha256: null })) }), /at most 16 adapters/);
   assert.match(
     complaint({ adapters: [{ file: '/a', scale: 101, sha256: null }] }),
