@@ -10,7 +10,6 @@ export default tseslint.config(
       'eslint.config.js',
       'electron/protagonist.js',
       'electron/serve/pages/',
-      'electron/shell/preload.cjs',
       '.gpu/',
       '.gpu-cuda/',
     ],

@@ -1,16 +1,16 @@
-/** @file The preload as one CommonJS file: a page in a sandbox gets no other. */
+/** @file The preload as one CommonJS file: a page in a sandbox gets no other. It lies beside the compiled shell. */
 import { join } from 'node:path';
 import { defineConfig } from 'vite';
 
-const shell = join(import.meta.dirname, '../electron/shell');
+const root = join(import.meta.dirname, '..');
 export default defineConfig({
   logLevel: 'warn',
   build: {
     target: 'node24',
-    outDir: shell,
-    emptyOutDir: false, // the sources lie there
+    outDir: join(root, 'dist/app/electron/shell'),
+    emptyOutDir: false, // the compiled shell lies there
     minify: false,
-    lib: { entry: join(shell, 'preload.ts'), formats: ['cjs'], fileName: () => 'preload.cjs' },
+    lib: { entry: join(root, 'electron/shell/preload.ts'), formats: ['cjs'], fileName: () => 'preload.cjs' },
     rolldownOptions: { external: ['electron'] },
   },
 });

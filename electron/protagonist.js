@@ -7,6 +7,6 @@ if (major < 24) {
   );
   process.exitCode = 1;
 } else {
-  const { main } = await import(new URL('./cli.ts', import.meta.url).href);
+  const { main } = await import('./cli.ts');
   process.exitCode = await main(process.argv.slice(2));
 }

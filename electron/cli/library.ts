@@ -1,14 +1,12 @@
 /** @file Joins the studio and the engine: a library as the commands use it, whoever owns it. */
-import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
 import type { Opened } from '../contract/wire.ts';
+import { programVersion } from '../media/program.ts';
 import { UsageError } from './arguments.ts';
 import { clipEngine } from './engine.ts';
 import { tell } from './print.ts';
 import { lookAtMachine } from './machine.ts';
 import { known, samples, toybox } from './toybox.ts';
-
-const version = (createRequire(import.meta.url)('../../package.json') as { version: string }).version;
 
 /** A way to the library: as a client of the process that owns it, or as its owner until `close`. When the owner ends, this process talks to the next one, or becomes it.
  * @param home its folder; undefined: PROTAGONIST_HOME, else this user's data folder
@@ -22,7 +20,7 @@ export async function openLibrary(home: string | undefined): Promise<Opened> {
     const { startStudio } = await import('../studio/studio.ts');
     return startStudio({
       home: folder,
-      version,
+      version: programVersion,
       engine: clipEngine(),
       verifier: clipEngine(1),
       embedded: [{ name: 'Toybox', path: toybox }],
@@ -33,5 +31,5 @@ export async function openLibrary(home: string | undefined): Promise<Opened> {
       can: { paths: true, dragOut: false, reveal: false, pickFolder: false },
     });
   };
-  return openStudio(folder, become, { version, warn: tell });
+  return openStudio(folder, become, { version: programVersion, warn: tell });
 }

@@ -2,12 +2,12 @@
 import { existsSync, statSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { basename, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { asFailure } from '../../native-models/tasks.ts';
 import { printable } from '../../native-models/weights/json.ts';
 import type { Machine } from '../contract/records.ts';
 import { startScript } from '../media/children.ts';
+import { scriptAt } from '../media/program.ts';
 import { UsageError } from './arguments.ts';
 import { printJson, printLines } from './print.ts';
 import { toybox } from './toybox.ts';
@@ -28,7 +28,7 @@ const patience = 60_000;
 
 /** Every device and what it is, by a process of its own; one that this process dies of is not there. */
 async function findDevices(): Promise<z.infer<typeof probes>> {
-  const child = startScript(fileURLToPath(new URL('./probe.ts', import.meta.url)), [], ['--no-warnings', ...process.execArgv], {
+  const child = startScript(scriptAt('./probe.ts', import.meta.url), [], ['--no-warnings', ...process.execArgv], {
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     timeout: patience,
     killSignal: 'SIGKILL',

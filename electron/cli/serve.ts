@@ -1,14 +1,11 @@
 /** @file `serve`: the library for a browser on this machine, without a window of our own. */
-import { fileURLToPath } from 'node:url';
 import { event } from '../contract/events.ts';
+import { program } from '../media/program.ts';
 import { openLibrary } from './library.ts';
 import { wholeOf } from './names.ts';
 import { printJson, printLines, tell } from './print.ts';
 import { untilStopped } from './stop.ts';
 import { libraryOptions, type CommonValues, type Verb } from './verb.ts';
-
-/** Where a built window lies. */
-const built = fileURLToPath(new URL('../../dist/renderer', import.meta.url));
 
 export const serve: Verb = {
   name: 'serve',
@@ -30,7 +27,7 @@ export const serve: Verb = {
     const library = await openLibrary(home);
     try {
       const { transport } = library;
-      const host = await serveLibrary({ transport, port: at, roots, window: built });
+      const host = await serveLibrary({ transport, port: at, roots, window: program.window });
       try {
         const work = () => void transport.call('queue.start', {}); // what waits is made while this host lives
         transport.subscribe(said => {

@@ -3,13 +3,13 @@
  */
 import type { ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { fileURLToPath } from 'node:url';
 import { startScript } from './children.ts';
 import { MediaError, fileError } from './error.ts';
 import { checkSize, readBytes } from './files.ts';
 import type { Answered, Asked } from './grabcut.ts';
 import type { PhotoSource } from './import.ts';
 import { byteLimit, photoKind, pixelLimit, type StoredPicture } from './photo.ts';
+import { scriptAt } from './program.ts';
 import { runFlags } from './watch.ts';
 
 /** What to cut out. Coordinates are in pixels of the photo, upright; with neither rectangle, strokes nor mask the subject is found by itself. */
@@ -143,7 +143,7 @@ export class GrabCutter implements MaskMaker {
   }
 
   #start(name: string): Running {
-    const script = fileURLToPath(new URL('./grabcut.ts', import.meta.url));
+    const script = scriptAt('./grabcut.ts', import.meta.url);
     const cannot = `cannot start what cuts out ${name}`;
     let child: ChildProcess;
     try {

@@ -11,9 +11,10 @@ import { constants, accessSync } from 'node:fs';
 import path from 'node:path';
 import { spokenErrno } from '../../native-models/tasks.ts';
 import { fileReason, MediaError } from './error.ts';
+import { program } from './program.ts';
 
 /** Where an ffmpeg came from, in the order of preference. */
-export type FfmpegSource = 'FFMPEG_BIN' | 'ffmpeg-static' | 'PATH' | '@ffmpeg-installer/linux-x64';
+export type FfmpegSource = 'FFMPEG_BIN' | 'the package' | 'ffmpeg-static' | 'PATH' | '@ffmpeg-installer/linux-x64';
 
 /** An ffmpeg that has been run. */
 export interface Ffmpeg {
@@ -138,6 +139,7 @@ export async function* ffmpegCandidates(
 ): AsyncGenerator<FfmpegCandidate, void> {
   const places: readonly [FfmpegSource, () => Promise<string | undefined> | string | undefined][] = [
     ['FFMPEG_BIN', () => env['FFMPEG_BIN']],
+    ['the package', () => program.ffmpeg],
     ['ffmpeg-static', staticPath],
     ['PATH', () => onPath(env['PATH'])],
     ['@ffmpeg-installer/linux-x64', packagedPath],
@@ -149,7 +151,7 @@ export async function* ffmpegCandidates(
 }
 
 /**
- * Finds an ffmpeg that encodes H.264: FFMPEG_BIN, then `ffmpeg-static`, then the PATH, then the old binary inside an npm package.
+ * Finds an ffmpeg that encodes H.264: FFMPEG_BIN, then the one in the package, then `ffmpeg-static`, then the PATH, then the old binary inside an npm package.
  * Each is really run. An FFMPEG_BIN that does not serve is an error, since someone asked for it. Nothing is installed or downloaded.
  * @param signal ends the looking; no process is left when that has been answered
  * @throws {MediaError} one sentence with how to get one

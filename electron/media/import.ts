@@ -2,12 +2,12 @@
 import type { ChildProcess } from 'node:child_process';
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { startScript } from './children.ts';
 import { MediaError, fileError } from './error.ts';
 import { checkSize, readBytes } from './files.ts';
 import { heifProperties } from './heif.ts';
 import { byteLimit, damaged, photoKind, pixelLimit, storePhoto, tooLarge, type StoredPicture } from './photo.ts';
+import { scriptAt } from './program.ts';
 import { runFlags } from './watch.ts';
 
 /** Where a photo comes from; a name given with bytes is only a name. */
@@ -55,7 +55,7 @@ async function decodeHeic(name: string, bytes: Uint8Array, limits: DecoderLimits
   const large = properties.sizes.find(({ width, height }) => width * height > pixelLimit);
   if (large) throw tooLarge(name, large.width, large.height);
   const cannot = `cannot start the HEIC decoder for ${name}`;
-  const script = fileURLToPath(new URL('./heic.ts', import.meta.url));
+  const script = scriptAt('./heic.ts', import.meta.url);
   let child: ChildProcess;
   try {
     child = startScript(

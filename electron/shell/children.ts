@@ -2,9 +2,9 @@
 import type { ChildProcess } from 'node:child_process';
 import { EventEmitter } from 'node:events';
 import { Writable, type Readable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
 import type { ForkOptions, UtilityProcess } from 'electron';
 import type { StartScript } from '../media/children.ts';
+import { scriptAt } from '../media/program.ts';
 
 /** What goes over the one channel that a utility process has, in either direction: messages, and what is written to its standard input, which it has none of. */
 export type Carried = { readonly message: unknown } | { readonly input: Uint8Array | null };
@@ -12,7 +12,7 @@ export type Carried = { readonly message: unknown } | { readonly input: Uint8Arr
 export const ownerArgument = '{owner}';
 
 /** Starts what the others start (`child.ts`). */
-const entry = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? './child.ts' : './child.js', import.meta.url));
+const entry = scriptAt('./child.ts', import.meta.url);
 /** Milliseconds for the last of its output to come after its end. */
 const patience = 1000;
 

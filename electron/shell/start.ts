@@ -1,7 +1,5 @@
 /** @file The desktop app from its first moment to its last: one window over the library, behind the walls of `window.ts`. All of Electron comes as an argument, so that this starts without it too. */
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type * as Electron from 'electron';
 import { openLibrary } from '../cli/library.ts';
 import type { AskedOfPage } from '../contract/bridge.ts';
@@ -9,6 +7,7 @@ import { event as studioEvent } from '../contract/events.ts';
 import { settings as settingsSchema } from '../contract/records.ts';
 import type { Opened } from '../contract/wire.ts';
 import { startScriptsBy } from '../media/children.ts';
+import { program } from '../media/program.ts';
 import { placesOf, type Places } from '../serve/places.ts';
 import { describeFailure } from '../studio/failures.ts';
 import { libraryHome } from '../studio/places.ts';
@@ -46,13 +45,6 @@ export type ElectronUsed = Pick<
   | 'shell'
   | 'utilityProcess'
 >;
-
-const root = fileURLToPath(new URL('../..', import.meta.url));
-const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
-
-/** Where the window's files lie: beside the program where it is packed, else where they were built. */
-const windowFolder = (app: Pick<Electron.App, 'isPackaged'>): string =>
-  app.isPackaged ? join(process.resourcesPath, 'renderer') : join(root, 'dist/renderer');
 
 /** Starts the app, or, with `--headless`, the command line.
  * @param argv the process's
@@ -98,7 +90,7 @@ export async function start(electron: ElectronUsed, argv: readonly string[]): Pr
   const { transport } = library;
   const places: Places = placesOf([]);
   const ses = electron.session.fromPartition('persist:window', { cache: true });
-  ses.protocol.handle('app', answering({ window: windowFolder(app), answer: windowAnswer(transport, places) }));
+  ses.protocol.handle('app', answering({ window: program.window, answer: windowAnswer(transport, places) }));
   ses.protocol.handle('file', refusing);
 
   let window: Electron.BrowserWindow | undefined;
@@ -133,13 +125,13 @@ export async function start(electron: ElectronUsed, argv: readonly string[]): Pr
       }),
       disconnect = connectWindow(made.webContents.ipc, made.webContents, {
         transport,
-        version,
+        version: program.version,
         places,
         home: libraryHome(),
         window: made,
         dialog: electron.dialog,
         shell: electron.shell,
-        dragIcon: electron.nativeImage.createFromPath(join(root, 'build/icons/64x64.png')),
+        dragIcon: electron.nativeImage.createFromPath(program.icon),
         words: words().files,
       });
     made.once('ready-to-show', () => made.show());

@@ -23,6 +23,7 @@ import {
 import { copyFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
+import { scriptAt } from '../media/program.ts';
 import { DatabaseError, diskError, openDatabase, type Database } from './database.ts';
 import type { Answer, Task } from './inspector.ts';
 import { migrate, newestVersion } from './migrations.ts';
@@ -53,7 +54,7 @@ function inTurn<T>(work: () => Promise<T>): Promise<T> {
 
 /** Does a task on a thread of its own, so that the owner goes on answering. */
 async function onThread(task: Task): Promise<{ problem: string | undefined; version: number }> {
-  const worker = new Worker(new URL('./inspector.ts', import.meta.url), { workerData: task, execArgv: [] });
+  const worker = new Worker(scriptAt('./inspector.ts', import.meta.url), { workerData: task, execArgv: [] });
   const answer = await new Promise<Answer>((resolve, reject) => {
     worker.once('message', resolve).once('error', reject);
     worker.once('exit', code => reject(new DatabaseError('failed', `the check of the library ended early (${code}): try again`)));
