@@ -1,7 +1,8 @@
-/** @file What is done to each packed application before it is signed: all fuses are set and read back, and what was packed is looked at. */
+/** @file What is done to each packed application before it is signed: all fuses are set and read back, what runs without the archive is laid beside it, and what was packed is looked at. */
 import { FuseState, FuseV1Options, FuseVersion, flipFuses, getCurrentFuseWire, type FuseConfig } from '@electron/fuses';
 import { Arch, type AfterPackContext } from 'electron-builder';
 import path from 'node:path';
+import { layBeside } from './beside.ts';
 import { inspect } from './packed.ts';
 
 /** Every fuse of the binary, each said: one that a later Electron adds is refused until it stands here. */
@@ -39,6 +40,8 @@ export async function afterPack({ appOutDir, arch, electronPlatformName, package
   const { productFilename } = packager.appInfo;
   const programs: Readonly<Record<string, string>> = { darwin: `${productFilename}.app`, win32: `${productFilename}.exe` };
   await setFuses(path.join(appOutDir, programs[electronPlatformName] ?? (packager as { executableName?: string }).executableName!));
-  const { wrong } = inspect(packager.getResourcesDir(appOutDir), electronPlatformName, Arch[arch]);
+  const resources = packager.getResourcesDir(appOutDir);
+  layBeside(resources);
+  const { wrong } = inspect(resources, electronPlatformName, Arch[arch]);
   if (wrong.length > 0) throw new Error(wrong.join('\n'));
 }

@@ -5,9 +5,11 @@
 import { FuseV1Options, type FuseConfig } from '@electron/fuses';
 import type { Configuration, FileSet, PlatformSpecificBuildOptions, TargetConfiguration } from 'electron-builder';
 import { existsSync, globSync, readFileSync, readdirSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import path from 'node:path';
+import * as fileMatcher from 'app-builder-lib/out/fileMatcher.js';
+import { doMergeConfigs } from 'app-builder-lib/out/util/config/config.js';
 import { afterPack } from './after-pack.ts';
+import { liesBeside } from './beside.ts';
 import { binaryOf, readHead, runsOn, type Platform } from './binaries.ts';
 
 const projectRoot = path.join(import.meta.dirname, '..');
@@ -21,15 +23,12 @@ interface Matchers {
   readonly getNodeModuleFileMatcher: (...args: readonly unknown[]) => Matcher;
   readonly getFileMatchers: (...args: readonly unknown[]) => Matcher[] | null;
 }
-const inside = createRequire(createRequire(import.meta.url).resolve('electron-builder'));
-const { getMainFileMatchers, getNodeModuleFileMatcher, getFileMatchers } = inside('app-builder-lib/out/fileMatcher') as Matchers;
-const { doMergeConfigs } = inside('app-builder-lib/out/util/config/config') as {
-  readonly doMergeConfigs: (configs: readonly Configuration[]) => Configuration;
-};
+const { getMainFileMatchers, getNodeModuleFileMatcher, getFileMatchers } = fileMatcher as unknown as Matchers;
 
 /** What a package for one machine holds, asked by a file's path. */
 interface Selection {
   readonly packs: (file: string) => boolean;
+  /** Whether it lies beside the archive, instead of in it or as well. */
   readonly unpacks: (file: string) => boolean;
 }
 
@@ -56,7 +55,7 @@ function selection(config: Configuration, options: PlatformSpecificBuildOptions,
     filter(path.join(root, file), { isDirectory: () => false, moduleFullFilePath: file });
   return {
     packs: file => ask(file.startsWith('node_modules/') ? modules : ours, file),
-    unpacks: file => beside !== undefined && ask(beside, file),
+    unpacks: file => liesBeside(file) || (beside !== undefined && ask(beside, file)),
   };
 }
 
@@ -66,14 +65,14 @@ const specifier =
 
 const slashed = (file: string): string => file.split(path.sep).join('/');
 
-/** The scripts that are started as a process or a thread, by the way they are named. */
+/** The scripts that are started as a process or a thread, by the way they are named, and the command line. */
 function started(root: string): string[] {
   const scripts = globSync('electron/**/*.ts', { cwd: root }).flatMap(file =>
-    [...readFileSync(path.join(root, file), 'utf8').matchAll(/new URL\(([^\n]*), import\.meta\.url\)/g)].flatMap(([, name]) =>
-      [...name!.matchAll(/'(\.[^']+\.ts)'/g)].map(match => path.posix.join(path.posix.dirname(slashed(file)), match[1]!)),
+    [...readFileSync(path.join(root, file), 'utf8').matchAll(/\bscriptAt\('(\.[^']+\.ts)', import\.meta\.url\)/g)].map(match =>
+      path.posix.join(path.posix.dirname(slashed(file)), match[1]!),
     ),
   );
-  return [...new Set(scripts)].sort();
+  return [...new Set(['electron/protagonist.js', ...scripts])].sort();
 }
 
 interface Manifest {
@@ -141,7 +140,11 @@ function installedNatives(root: string): string[] {
   );
 }
 
-/** What is there to be packed. */
+/** What a source is in a package. */
+const compiled = (file: string): string =>
+  file.startsWith('node_modules/') ? file : `dist/app/${file.replace(/\bpreload\.ts$/, 'preload.cjs').replace(/\.ts$/, '.js')}`;
+
+/** What is there to be packed, by the paths it has in a package. */
 interface Survey {
   /** Code of ours. */
   readonly sources: readonly string[];
@@ -153,8 +156,8 @@ interface Survey {
 const surveys = new Map<string, Survey>();
 function survey(root: string): Survey {
   const known = surveys.get(root) ?? {
-    sources: globSync('{electron,native-models}/**/*.{ts,js,html,css}', { cwd: root }).map(slashed),
-    started: closure(started(root), root),
+    sources: globSync('{electron,native-models}/**/*.{ts,js,html,css}', { cwd: root }).map(file => compiled(slashed(file))),
+    started: closure(started(root), root).map(compiled),
     natives: installedNatives(root),
   };
   surveys.set(root, known);
@@ -187,6 +190,8 @@ const foreign = [
   'test/unit/rpc.test.ts',
   'renderer/App.svelte',
   'build/check.ts',
+  'electron/cli.ts',
+  'dist/renderer/index.html',
   'assets/toybox/model_index.json',
   'release/app.zip',
   'node_modules/ffmpeg-static/ffmpeg',
@@ -215,7 +220,9 @@ function checkFiles(config: Configuration, key: 'linux' | 'mac' | 'win', arch: s
   for (const file of sources) if (!packs(file)) wrong.push(`${file} is not packed ${machine}.`);
   for (const file of foreign) if (packs(file)) wrong.push(`${file} is packed ${machine}, and should not be.`);
   for (const file of started)
-    if (!unpacks(file)) wrong.push(`${file} stays inside the archive, where a process that is started from beside it does not find it.`);
+    if (!packs(file)) wrong.push(`${file} is not packed ${machine}.`);
+    else if (!unpacks(file))
+      wrong.push(`${file} stays inside the archive, where a process that is started from beside it does not find it.`);
   for (const file of besides)
     if (!unpacks(file)) wrong.push(`${file} stays inside the archive, from where it cannot be loaded or started.`);
   for (const native of natives) {
@@ -243,10 +250,11 @@ function checkResources(config: Configuration, root: string, built: boolean): st
       wrong.push(`The resource ${from} is not there${made ? ': run `npm run build` first' : ''}.`);
   }
   const wanted: Readonly<Record<string, string>> = {
-    'app.asar.unpacked/package.json': 'what lies beside the archive would be read as something else than modules',
     assets: 'Toybox, the samples and the list of checkpoints would be missing',
     renderer: 'there would be no window',
     'ffmpeg/LICENSE.txt': 'ffmpeg may not be given away without its licence',
+    'ffmpeg/SOURCE.txt': 'ffmpeg may not be given away without saying where its source is',
+    'LICENSE.txt': 'our own licence goes with what is under it',
   };
   for (const [to, why] of Object.entries(wanted))
     if (!resources.some(resource => resource.to === to)) wrong.push(`No resource goes to ${to}: ${why}.`);
@@ -328,7 +336,8 @@ export function checkConfig(given: Configuration, { root = projectRoot, built = 
     must(existsSync(path.join(root, file)), `${file} is not there.`);
   wrong.push(...checkResources(given, root, built));
   if (built)
-    must(existsSync(path.join(root, 'electron/shell/preload.cjs')), 'electron/shell/preload.cjs is not there: run `npm run build` first.');
+    for (const file of ['dist/app/electron/shell/main.js', 'dist/app/electron/shell/preload.cjs'])
+      must(existsSync(path.join(root, file)), `${file} is not there: run \`npm run build\` first.`);
 
   const config = doMergeConfigs([{ ...given, files: [...list(given.files)], extraResources: [...list(given.extraResources)] }]); // it changes what it is given
   for (const key of ['linux', 'win', 'mac'] as const) {

@@ -1,9 +1,9 @@
 /**
  * @file What electron-builder packs, and how: `electron-builder --config build/electron-builder.config.ts`.
  *
- * The main side lies in the archive, whose content is verified on macOS and Windows. What is started as a process or thread of its own lies
- * beside it with all that it imports, since the system's loader and a plain Node know no archives. The window, Toybox and ffmpeg are
- * resources: they are read by path, and so is nothing of them in the archive.
+ * The main side, compiled (`app.ts`), lies in the archive, whose content is verified on macOS and Windows. Packages with machine code lie
+ * beside it, since the system's loader knows no archives; so does a copy of the code that runs as a process of its own or by a plain Node
+ * (`beside.ts`). The window, Toybox and ffmpeg are resources: they are read by path, and so is nothing of them in the archive.
  */
 import type { Configuration } from 'electron-builder';
 import path from 'node:path';
@@ -17,8 +17,7 @@ import { findFfmpeg, type PackedFfmpeg } from './ffmpeg.ts';
  * that", whatever the list for all platforms says. `${arch}` is electron-builder's, and named as Node does.
  */
 const filesFor = (platform: Platform): string[] => [
-  'electron/**',
-  'native-models/**',
+  'dist/app/**',
   'build/icons/64x64.png', // what a dragged clip looks like
   '!**/*.map',
   '!node_modules/koffi/{doc,lib,vendor,src/koffi/src}{,/**}',
@@ -52,12 +51,6 @@ export function configuration(ffmpeg: PackedFfmpeg): Configuration {
 
     asar: true,
     asarUnpack: [
-      'electron/engine/**',
-      'electron/media/**',
-      'electron/cli/probe.ts',
-      'electron/shell/{child,children}.ts',
-      'electron/studio/{database,inspector}.ts',
-      'native-models/**',
       'node_modules/onnxruntime-node/**',
       'node_modules/onnxruntime-common/**',
       'node_modules/koffi/**',
@@ -67,13 +60,11 @@ export function configuration(ffmpeg: PackedFfmpeg): Configuration {
       'node_modules/{detect-libc,semver}/**', // of sharp
       'node_modules/libheif-js/**',
       'node_modules/@techstark/opencv-js/**',
-      'node_modules/zod/**',
       // a program cannot be started from inside the archive, were these packed after all
       'node_modules/ffmpeg-static/**',
       'node_modules/@ffmpeg-installer/**',
     ],
     extraResources: [
-      { from: 'build/unpacked.json', to: 'app.asar.unpacked/package.json' },
       { from: 'assets', to: 'assets', filter: ['checkpoints.json', 'toybox/**', '!toybox/make{,/**}'] },
       { from: 'dist/renderer', to: 'renderer' },
       { from: 'LICENSE', to: 'LICENSE.txt' },
@@ -82,6 +73,7 @@ export function configuration(ffmpeg: PackedFfmpeg): Configuration {
         to: `ffmpeg/ffmpeg${path.extname(ffmpeg.program) === '.exe' || ffmpeg.binary.platform === 'win32' ? '.exe' : ''}`,
       },
       { from: ffmpeg.licence, to: 'ffmpeg/LICENSE.txt' },
+      { from: ffmpeg.source, to: 'ffmpeg/SOURCE.txt' },
       ...(ffmpeg.notes === undefined ? [] : [{ from: ffmpeg.notes, to: 'ffmpeg/README.txt' }]),
     ],
 

@@ -1,5 +1,5 @@
 /**
- * @file The ffmpeg that goes into a package, with its licence: FFMPEG_BIN, else the one that `ffmpeg-static` has downloaded.
+ * @file The ffmpeg that goes into a package, with its licence and where its source is: FFMPEG_BIN, else the one that `ffmpeg-static` has downloaded.
  *
  * It is for the machine that the package is for, so it is never run here.
  */
@@ -12,6 +12,8 @@ export interface PackedFfmpeg {
   readonly program: string;
   /** The text of the licence that it is given away under. */
   readonly licence: string;
+  /** A text that says where the source of this build is to be had, as its licence asks. */
+  readonly source: string;
   /** What its makers say of it (which version, built with what), where they do. */
   readonly notes: string | undefined;
   readonly binary: Binary;
@@ -23,6 +25,7 @@ export class FfmpegMissing extends Error {
 }
 
 const staticPackage = path.join(import.meta.dirname, '..', 'node_modules', 'ffmpeg-static');
+const staticSource = path.join(import.meta.dirname, 'ffmpeg-static.SOURCE.txt');
 /** An ffmpeg that needs libraries of the machine that it was built on names them. */
 const shared = /\b(?:libavcodec\.so|libavcodec\.\d+\.dylib|avcodec-\d+\.dll)/;
 
@@ -40,9 +43,9 @@ function beside(program: string, suffix: string, names: RegExp): string | undefi
 
 /**
  * Finds the ffmpeg to pack.
- * @param env where FFMPEG_BIN and FFMPEG_LICENSE are read
+ * @param env where FFMPEG_BIN, FFMPEG_LICENSE and FFMPEG_SOURCE are read
  * @param folder of the package `ffmpeg-static`
- * @throws FfmpegMissing if there is none, it is not a program, needs libraries that are not packed, or has no licence with it
+ * @throws FfmpegMissing if there is none, it is not a program, needs libraries that are not packed, or has no licence or source with it
  */
 export function findFfmpeg(env: Readonly<Record<string, string | undefined>> = process.env, folder = staticPackage): PackedFfmpeg {
   const named = env['FFMPEG_BIN'];
@@ -64,5 +67,13 @@ export function findFfmpeg(env: Readonly<Record<string, string | undefined>> = p
         ? `FFMPEG_LICENSE names ${licence!}, where there is no file: name the text of ffmpeg's licence.`
         : `There is no licence beside ${program}, and ffmpeg may not be given away without: name its text in FFMPEG_LICENSE.`,
     );
-  return { program, licence, notes: beside(program, '.README', /^readme\.txt$/i), binary };
+  const said = env['FFMPEG_SOURCE'];
+  const source = said ? path.resolve(said) : (beside(program, '.SOURCE', /^SOURCE\.txt$/i) ?? (named ? undefined : staticSource));
+  if (source === undefined || !isFile(source))
+    throw new FfmpegMissing(
+      said
+        ? `FFMPEG_SOURCE names ${source!}, where there is no file: name a text that says where the source of this ffmpeg is.`
+        : `Nothing says where the source of ${program} is, and ffmpeg may not be given away without: name a text that does in FFMPEG_SOURCE.`,
+    );
+  return { program, licence, source, notes: beside(program, '.README', /^readme\.txt$/i), binary };
 }

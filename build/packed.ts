@@ -3,7 +3,7 @@
  *
  * `node build/packed.ts release/linux-unpacked/resources linux x64` prints it.
  */
-import { globSync, statSync } from 'node:fs';
+import { globSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { binaryOf, readHead, runsOn, type Binary } from './binaries.ts';
 
@@ -50,19 +50,49 @@ function partOf(file: string): string {
   return /^(?:app\.asar\.unpacked\/)?(?:node_modules\/(?:@[^/]+\/)?)?[^/]+/.exec(file)![0];
 }
 
+const unpacked = 'app.asar.unpacked/';
 /** What the archive holds of every package, beside all else. */
-const archive = ['package.json', 'electron/shell/main.ts', 'electron/shell/preload.cjs', 'build/icons/64x64.png'];
+const archive = [
+  'package.json',
+  'dist/app/package.json',
+  'dist/app/electron/shell/main.js',
+  'dist/app/electron/shell/preload.cjs',
+  'build/icons/64x64.png',
+];
 /** What every package holds, under its resources. */
 const needed = [
   'app.asar',
-  'app.asar.unpacked/package.json',
-  'app.asar.unpacked/electron/engine/main.ts',
+  'app.asar.unpacked/dist/app/package.json',
+  'app.asar.unpacked/dist/app/electron/engine/main.js',
+  'app.asar.unpacked/dist/app/electron/protagonist.js',
   'assets/checkpoints.json',
   'assets/toybox/model_index.json',
   'assets/toybox/photos/samples.json',
   'renderer/index.html',
   'ffmpeg/LICENSE.txt',
+  'ffmpeg/SOURCE.txt',
+  'LICENSE.txt',
 ];
+
+const specifier =
+  /^(?:import|export)\s[^;'"]*?\bfrom\s*["']([^"']+)["']|^import\s*["']([^"']+)["']|\b(?:import|require)\(\s*["']([^"']+)["']\s*\)/gm;
+const packageName = /^(?:@[^/]+\/)?[^/]+/;
+
+/** What code of ours imports and is not there. */
+function unmet(files: ReadonlySet<string>, read: (file: string) => string, where: string): string[] {
+  return [...files]
+    .filter(file => file.startsWith('dist/app/') && file.endsWith('.js'))
+    .flatMap(file =>
+      [...read(file).matchAll(specifier)].flatMap(match => {
+        const name = (match[1] ?? match[2] ?? match[3])!;
+        if (name.startsWith('node:') || name === 'electron') return [];
+        const wanted = name.startsWith('.')
+          ? path.posix.join(path.posix.dirname(file), name)
+          : `node_modules/${packageName.exec(name)![0]}/package.json`;
+        return files.has(wanted) ? [] : [`${file} imports ${name}, which is not ${where}.`];
+      }),
+    );
+}
 
 /** Looks at a packed application's resources, for the machine they are for. */
 export function inspect(resources: string, platform: string, arch: string): Packed {
@@ -85,18 +115,22 @@ export function inspect(resources: string, platform: string, arch: string): Pack
   const ffmpeg = platform === 'win32' ? 'ffmpeg/ffmpeg.exe' : 'ffmpeg/ffmpeg';
   for (const file of [...needed, ffmpeg]) if (!has.has(file)) wrong.push(`${file} is missing.`);
   if (has.has('app.asar')) {
-    const inside = new Set<string>();
-    for (const { file, at } of archived(path.join(resources, 'app.asar'))) {
-      inside.add(file);
+    const inside = new Map<string, readonly [at: number, bytes: number]>();
+    const besides = new Set(files.flatMap(file => (file.startsWith(unpacked) ? [file.slice(unpacked.length)] : [])));
+    for (const { file, bytes, at } of archived(path.join(resources, 'app.asar'))) {
+      inside.set(file, [at ?? 0, bytes]);
       if (at === undefined) {
-        if (!has.has(`app.asar.unpacked/${file}`)) wrong.push(`${file} is neither in the archive nor beside it.`);
+        if (!besides.has(file)) wrong.push(`${file} is neither in the archive nor beside it.`);
       } else if (binaryOf(readHead(path.join(resources, 'app.asar'), at))) wrong.push(`${file} is machine code inside the archive.`);
     }
     for (const file of archive) if (!inside.has(file)) wrong.push(`${file} is missing in the archive.`);
+    const read = (file: string): string => readHead(path.join(resources, 'app.asar'), ...inside.get(file)!).toString('utf8');
+    wrong.push(...unmet(new Set(inside.keys()), read, 'in the archive'));
+    wrong.push(...unmet(besides, file => readFileSync(path.join(resources, unpacked, file), 'utf8'), 'beside the archive'));
   }
   const module = `onnxruntime-node/bin/napi-v6/${platform}/${arch}/onnxruntime_binding.node`;
   for (const name of [module, `sharp-${platform}-${arch}`, `koffi-${platform}-${arch}`])
-    if (!natives.some(({ file }) => file.startsWith('app.asar.unpacked/') && file.includes(name)))
+    if (!natives.some(({ file }) => file.startsWith(unpacked) && file.includes(name)))
       wrong.push(`${name} is missing: install the packages for ${platform} on ${arch} (npm ci --os=${platform} --cpu=${arch}).`);
   return { natives, parts: [...parts].sort((a, b) => b[1] - a[1]), wrong };
 }

@@ -1,15 +1,16 @@
 /** @file What electron-builder is told: accepted by its schema and by our own checks, and every way of getting it wrong refused by one of them; the hook, ffmpeg and the icons. */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, test } from 'node:test';
 import { FuseState, FuseV1Options, getCurrentFuseWire } from '@electron/fuses';
+import { getConfig, validateConfiguration } from 'app-builder-lib/out/util/config/config.js';
 import type { Configuration } from 'electron-builder';
 import sharp from 'sharp';
 import { fuses, setFuses } from '../../build/after-pack.ts';
 import { binaryOf, readHead, runsOn } from '../../build/binaries.ts';
+import { layBeside, liesBeside } from '../../build/beside.ts';
 import { checkConfig, checkFuses } from '../../build/check.ts';
 import { configuration } from '../../build/electron-builder.config.ts';
 import { findFfmpeg, FfmpegMissing } from '../../build/ffmpeg.ts';
@@ -20,12 +21,7 @@ const root = path.join(import.meta.dirname, '../..');
 const folder = mkdtempSync(path.join(tmpdir(), 'protagonist-build-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-const inside = createRequire(createRequire(import.meta.url).resolve('electron-builder'));
-const { getConfig, validateConfiguration } = inside('app-builder-lib/out/util/config/config') as {
-  readonly getConfig: (project: string, file: string) => Promise<Configuration>;
-  readonly validateConfiguration: (config: Configuration, log: unknown) => Promise<void>;
-};
-const quiet = { isEnabled: false, add: () => undefined };
+const quiet = { isEnabled: false, add: () => undefined } as unknown as Parameters<typeof validateConfiguration>[1];
 
 /** The start of a program: ELF, PE or Mach-O, for one processor. */
 function program(platform: 'linux' | 'win32' | 'darwin', arch: 'x64' | 'arm64', ...content: readonly (string | Uint8Array)[]): Buffer {
@@ -54,11 +50,12 @@ function files(name: string, content: Readonly<Record<string, string | Uint8Arra
   return path.join(folder, name);
 }
 
-const tools = files('tools', { ffmpeg: program('linux', 'x64'), 'ffmpeg.LICENSE': 'GPL' });
+const tools = files('tools', { ffmpeg: program('linux', 'x64'), 'ffmpeg.LICENSE': 'GPL', 'ffmpeg.SOURCE': 'ffmpeg.org' });
 const made = (): Configuration =>
   configuration({
     program: path.join(tools, 'ffmpeg'),
     licence: path.join(tools, 'ffmpeg.LICENSE'),
+    source: path.join(tools, 'ffmpeg.SOURCE'),
     notes: undefined,
     binary: { platform: 'linux', archs: ['x64'] },
   });
@@ -87,7 +84,7 @@ describe('the configuration', () => {
     const before = process.env['FFMPEG_BIN'];
     process.env['FFMPEG_BIN'] = path.join(tools, 'ffmpeg');
     try {
-      const config = await getConfig(root, 'build/electron-builder.config.ts').catch((error: unknown) => error);
+      const config = await getConfig(root, 'build/electron-builder.config.ts', null).catch((error: unknown) => error);
       if (!(config instanceof Error)) return assert.equal((config as Configuration).appId, made().appId);
       for (const line of config.message.split('\n')) assert.match(line, /is not there: run `npm run build` first\.$/);
     } finally {
@@ -135,7 +132,7 @@ describe('the configuration', () => {
   };
   const byUs: Readonly<Record<string, readonly [change: (config: Loose) => void, why: RegExp]>> = {
     ...Object.fromEntries(unpacked.map(pattern => [`${pattern} packed`, [c => drop(c, 'asarUnpack', pattern), inTheArchive(pattern)]])),
-    'nothing beside the archive': [config => delete config['asarUnpack'], /native-models\/tasks\.ts stays inside/],
+    'nothing beside the archive': [config => delete config['asarUnpack'], /onnxruntime-node\/package\.json stays inside/],
     'the toolset unset': [config => delete config['toolsets'], /--no-sandbox/],
     'the old toolset': [config => (config['toolsets'] = { appimage: '0.0.0' }), /--no-sandbox/],
     'a publisher': [config => (config['publish'] = { provider: 'generic', url: 'https://example.org' }), /publish has to be null/],
@@ -172,12 +169,12 @@ describe('the configuration', () => {
     'a second ffmpeg': [foreignTo('linux', /ffmpeg/), /ffmpeg-static\/ffmpeg is packed for linux on x64, and should not be/],
     'one list for all, and exclusions of a platform': [
       config => {
-        config['files'] = ['electron/**', 'native-models/**'];
+        config['files'] = ['dist/app/**'];
         at(config, 'linux')['files'] = (at(config, 'linux')['files'] as string[]).filter(pattern => pattern.startsWith('!'));
       },
       /test\/unit\/rpc\.test\.ts is packed for linux/,
     ],
-    'code left out': [config => drop(at(config, 'linux'), 'files', 'native-models/**'), /native-models\/tasks\.ts is not packed/],
+    'code left out': [config => drop(at(config, 'linux'), 'files', 'dist/app/**'), /dist\/app\/native-models\/tasks\.js is not packed/],
     'no ffmpeg': [
       config => (config['extraResources'] = (config['extraResources'] as Loose[]).filter(({ to }) => !String(to).startsWith('ffmpeg/f'))),
       /no clip could be written/,
@@ -186,12 +183,41 @@ describe('the configuration', () => {
       config => (config['extraResources'] = (config['extraResources'] as Loose[]).filter(({ to }) => to !== 'ffmpeg/LICENSE.txt')),
       /may not be given away/,
     ],
+    'no word of its source': [
+      config => (config['extraResources'] = (config['extraResources'] as Loose[]).filter(({ to }) => to !== 'ffmpeg/SOURCE.txt')),
+      /without saying where its source is/,
+    ],
+    'the sources as well': [
+      config => (at(config, 'mac')['files'] as string[]).push('electron/**'),
+      /electron\/cli\.ts is packed for darwin/,
+    ],
+    'the window in the archive': [
+      config => (at(config, 'win')['files'] as string[]).push('dist/renderer/**'),
+      /dist\/renderer\/index\.html is packed for win32/,
+    ],
+    'the compiled shell left out': [
+      config => (at(config, 'linux')['files'] as string[]).push('!dist/app/electron/shell{,/**}'),
+      /dist\/app\/electron\/shell\/preload\.cjs is not packed for linux/,
+    ],
+    ...Object.fromEntries(
+      ['zod', 'ws', 'sharp'].map(name => [
+        `${name} left out`,
+        [
+          (config: Loose) => (at(config, 'linux')['files'] as string[]).push(`!node_modules/${name}{,/**}`),
+          new RegExp(`node_modules/${name}/package\\.json is not packed for linux`),
+        ],
+      ]),
+    ),
+    'the pages of the headless host left out': [
+      config => (at(config, 'linux')['files'] as string[]).push('!**/*.html'),
+      /dist\/app\/electron\/serve\/pages\/index\.html is not packed/,
+    ],
     'a resource that is not there': [
       config => (config['extraResources'] as Loose[]).push({ from: 'assets/none', to: 'none' }),
       /The resource assets\/none is not there/,
     ],
     ...Object.fromEntries(
-      ['app.asar.unpacked/package.json', 'assets', 'renderer'].map(to => [
+      ['LICENSE.txt', 'assets', 'renderer'].map(to => [
         `${to} left out`,
         [
           (config: Loose) => (config['extraResources'] = (config['extraResources'] as Loose[]).filter(resource => resource['to'] !== to)),
@@ -263,7 +289,7 @@ describe('ffmpeg', () => {
     );
 
   test('is the one that FFMPEG_BIN names, else ffmpeg-static, with its licence and notes', () => {
-    const named = files('named', { 'ffmpeg.exe': program('win32', 'x64'), 'GPLv3.txt': 'GPL', 'readme.txt': 'of 2026' });
+    const named = files('named', { 'ffmpeg.exe': program('win32', 'x64'), 'GPLv3.txt': 'GPL', 'readme.txt': 'of 2026', 'Source.txt': 'x' });
     const downloaded = files('downloaded', {
       ffmpeg: program('darwin', 'arm64'),
       'ffmpeg.LICENSE': 'GPL',
@@ -273,12 +299,14 @@ describe('ffmpeg', () => {
     assert.deepEqual(findFfmpeg({ FFMPEG_BIN: path.join(named, 'ffmpeg.exe') }, downloaded), {
       program: path.join(named, 'ffmpeg.exe'),
       licence: path.join(named, 'GPLv3.txt'),
+      source: path.join(named, 'Source.txt'),
       notes: path.join(named, 'readme.txt'),
       binary: { platform: 'win32', archs: ['x64'] },
     });
     assert.deepEqual(findFfmpeg({}, downloaded), {
       program: path.join(downloaded, 'ffmpeg'),
       licence: path.join(downloaded, 'ffmpeg.LICENSE'),
+      source: path.join(root, 'build/ffmpeg-static.SOURCE.txt'),
       notes: path.join(downloaded, 'ffmpeg.README'),
       binary: { platform: 'darwin', archs: ['arm64'] },
     });
@@ -294,6 +322,12 @@ describe('ffmpeg', () => {
     refuses({ FFMPEG_BIN: path.join(bare, 'ffmpeg') }, /There is no licence beside/);
     refuses({}, /There is no licence beside/, bare);
     refuses({ FFMPEG_BIN: path.join(bare, 'ffmpeg'), FFMPEG_LICENSE: path.join(bare, 'none') }, /FFMPEG_LICENSE names/);
+    const licensed = files('licensed', { ffmpeg: program('linux', 'x64'), LICENSE: 'GPL' });
+    refuses({ FFMPEG_BIN: path.join(licensed, 'ffmpeg') }, /Nothing says where the source of .* name a text that does in FFMPEG_SOURCE/);
+    refuses(
+      { FFMPEG_BIN: path.join(licensed, 'ffmpeg'), FFMPEG_SOURCE: path.join(bare, 'none') },
+      /FFMPEG_SOURCE names .*, where there is no file/,
+    );
     refuses({ FFMPEG_BIN: path.join(debian, 'ffmpeg') }, /needs libavcodec\.so, which would not be in the package/);
   });
 });
@@ -340,18 +374,21 @@ describe('what was packed', () => {
     '@img/sharp-linux-x64/s.node',
     '@koromix/koffi-linux-x64/k.node',
   ];
+  const engine = Buffer.from(`import { z } from "zod";\nconst late = await import('node:fs');\n`);
   const archive = {
     'package.json': text,
-    'electron/shell/main.ts': text,
-    'electron/shell/preload.cjs': text,
+    'dist/app/package.json': text,
+    'dist/app/electron/shell/main.js': Buffer.from("import * as electron from 'electron';\nimport { run } from '../engine/main.js';\n"),
+    'dist/app/electron/shell/preload.cjs': text,
+    'dist/app/electron/engine/main.js': engine,
+    'dist/app/electron/protagonist.js': text,
     'build/icons/64x64.png': text,
-    'electron/engine/main.ts': undefined,
+    'node_modules/zod/package.json': text,
+    'node_modules/zod/index.js': text,
     ...Object.fromEntries(natives.map(name => [`node_modules/${name}`, undefined])),
   };
   const resources = {
     'app.asar': asar(archive),
-    'app.asar.unpacked/package.json': '{"type":"module"}',
-    'app.asar.unpacked/electron/engine/main.ts': 'x',
     ...Object.fromEntries(natives.map(name => [`app.asar.unpacked/node_modules/${name}`, program('linux', 'x64')])),
     'assets/checkpoints.json': '{}',
     'assets/toybox/model_index.json': '{}',
@@ -359,20 +396,54 @@ describe('what was packed', () => {
     'renderer/index.html': '',
     'ffmpeg/ffmpeg': program('linux', 'x64'),
     'ffmpeg/LICENSE.txt': 'GPL',
+    'ffmpeg/SOURCE.txt': 'ffmpeg.org',
+    'LICENSE.txt': 'Apache',
+  };
+  /** As the hook leaves it. */
+  const packed = (name: string, content: Readonly<Record<string, string | Uint8Array>>): string => {
+    const at = files(name, content);
+    layBeside(at);
+    return at;
   };
 
   test('is listed with its machine code and what each part weighs', () => {
-    const { wrong, natives: found, parts } = inspect(files('packed', resources), 'linux', 'x64');
+    const { wrong, natives: found, parts } = inspect(packed('packed', resources), 'linux', 'x64');
     assert.deepEqual(wrong, []);
     assert.equal(found.length, 4);
     assert.ok(parts.some(([name, bytes]) => name === 'app.asar.unpacked/node_modules/@koromix/koffi-linux-x64' && bytes === 1024));
   });
 
+  test('has beside its archive what runs without it, the same bytes, and of the shell only how a process begins', () => {
+    const at = packed('beside', resources);
+    assert.deepEqual(readFileSync(path.join(at, 'app.asar.unpacked/dist/app/electron/engine/main.js')), engine);
+    assert.ok(!existsSync(path.join(at, 'app.asar.unpacked/dist/app/electron/shell/main.js')));
+    assert.ok(!existsSync(path.join(at, 'app.asar.unpacked/package.json')));
+    assert.ok(liesBeside('dist/app/electron/shell/child.js') && liesBeside('dist/app/electron/serve/pages/door.js'));
+    assert.ok(!liesBeside('dist/app/electron/shell/preload.cjs') && !liesBeside('node_modules/electron-updater/package.json'));
+    const cut = files('cut', { ...resources, 'app.asar': resources['app.asar'].subarray(0, -50) });
+    assert.throws(() => layBeside(cut), /app\.asar ends within node_modules\/zod\/index\.js\.$/);
+  });
+
+  test('is refused where what code imports is not beside it', () => {
+    const one = packed('imports', {
+      ...resources,
+      'app.asar': asar({ ...archive, 'dist/app/electron/cli.js': Buffer.from(`export * from './gone.js';\nrequire('absent/sub');`) }),
+    });
+    rmSync(path.join(one, 'app.asar.unpacked/node_modules/zod'), { recursive: true });
+    assert.deepEqual(inspect(one, 'linux', 'x64').wrong.toSorted(), [
+      'dist/app/electron/cli.js imports ./gone.js, which is not beside the archive.',
+      'dist/app/electron/cli.js imports ./gone.js, which is not in the archive.',
+      'dist/app/electron/cli.js imports absent/sub, which is not beside the archive.',
+      'dist/app/electron/cli.js imports absent/sub, which is not in the archive.',
+      'dist/app/electron/engine/main.js imports zod, which is not beside the archive.',
+    ]);
+  });
+
   test('is refused where machine code is foreign, inside the archive or missing, or a part is not there', () => {
     const { wrong } = inspect(
-      files('wrong', {
+      packed('wrong', {
         ...Object.fromEntries(Object.entries(resources).filter(([file]) => !file.startsWith('renderer/') && !file.includes('sharp'))),
-        'app.asar': asar({ ...archive, 'node_modules/inside.node': program('linux', 'x64'), 'gone.ts': undefined }),
+        'app.asar': asar({ ...archive, 'node_modules/inside.node': program('linux', 'x64'), 'gone.js': undefined }),
         'ffmpeg/ffmpeg': program('darwin', 'arm64'),
       }),
       'linux',
@@ -382,7 +453,7 @@ describe('what was packed', () => {
       /^ffmpeg\/ffmpeg is for darwin on arm64, in a package for linux on x64\.$/,
       /^renderer\/index\.html is missing\.$/,
       /^node_modules\/inside\.node is machine code inside the archive\.$/,
-      /^gone\.ts is neither in the archive nor beside it\.$/,
+      /^gone\.js is neither in the archive nor beside it\.$/,
       /^sharp-linux-x64 is missing/,
     ])
       assert.ok(
