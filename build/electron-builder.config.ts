@@ -20,7 +20,8 @@ const filesFor = (platform: Platform): string[] => [
   'dist/app/**',
   'build/icons/64x64.png', // what a dragged clip looks like
   '!**/*.map',
-  '!node_modules/koffi/{doc,lib,vendor,src/koffi/src}{,/**}',
+  '!**/*.{ts,cts,mts,cc,hh,inc}', // types and sources of packages
+  '!node_modules/koffi/{doc,lib,vendor}{,/**}',
   '!node_modules/libheif-js/libheif{,/**}',
   '!node_modules/sharp/{install,src}{,/**}',
   '!node_modules/zod/src{,/**}',
