@@ -1,10 +1,10 @@
 /** @file Checkpoints that are known by name, their way here, and `network`: who may be contacted at all. */
 import { event } from '../contract/events.ts';
 import { StudioError } from '../contract/errors.ts';
-import type { Download } from '../contract/records.ts';
+import type { Download, Network } from '../contract/records.ts';
 import type { Opened } from '../contract/wire.ts';
 import { UsageError } from './arguments.ts';
-import { canAsk, confirmed, deletesForGood } from './ask.ts';
+import { canAsk, confirmed, deletesForGood, secretly } from './ask.ts';
 import { openLibrary } from './library.ts';
 import { card, duration, onOneLine, printJson, printLines, size, table, tell } from './print.ts';
 import { progressEnd } from './progress.ts';
@@ -131,7 +131,7 @@ const download: Verb = {
   takes: 'NAME',
   help: 'fetch a known one from its hub, resumed where it stands; NAME as in the catalogue',
   more: `It is a checkpoint of the library as soon as it has come and was checked against the hub's hashes.
-HF_ENDPOINT names another hub than https://huggingface.co, HF_TOKEN is sent to the hub alone.`,
+HF_ENDPOINT names another hub than https://huggingface.co. What that gives only to people it knows needs protagonist network token.`,
   options: {
     accept: ['text', 'LICENCE', 'the name of its licence, which you have read and accept'],
     detach: ['flag', '', 'do not wait: the process that has the library open goes on with it'],
@@ -211,25 +211,53 @@ export const downloadVerbs = [
   }),
 ];
 
-export const network = verb({
-  name: 'network',
-  takes: '',
-  help: 'every host that may be contacted, and the switch that forbids it all',
-  more: 'Nothing is contacted but by a download that you start; with the switch on not even then.',
-  options: { offline: ['switch', '', 'contact nobody, whatever is asked; --offline=no lifts it'] },
-  uses: ['downloads.list', 'settings.edit'],
-  act: async ({ client, options: { offline } }) => {
-    if (offline !== undefined) await client.settings.edit({ offline });
-    const { network: found } = await client.downloads.list({});
-    const hosts = table(
-      ['host', 'why'],
-      found.contacts.map(({ host, why }) => [host, why]),
-    );
-    return {
-      json: { type: 'network', ...found },
-      text: found.offline
-        ? ['The offline switch is on: nothing is contacted.']
-        : [...hosts, 'They are contacted by downloads that you start, by nothing else.'],
-    };
-  },
-});
+/** Whether an access token is kept, and how, in words. */
+function tokenText({ token, text }: Network): string[] {
+  const how = {
+    none: [],
+    session: ['An access token is kept in memory, until the process that has the library open ends.'],
+    file: ['An access token is kept, in a file that only you can read.'],
+    keyring: ['An access token is kept, encrypted by the keyring.'],
+    environment: ['The access token is HF_TOKEN.'],
+  }[token];
+  return text === null ? how : [text];
+}
+export const networkVerbs = [
+  verb({
+    name: 'network',
+    takes: '',
+    help: 'every host that may be contacted, and the switch that forbids it all',
+    more: 'Nothing is contacted but by a download that you start; with the switch on not even then.',
+    options: { offline: ['switch', '', 'contact nobody, whatever is asked; --offline=no lifts it'] },
+    uses: ['network.show', 'settings.edit'],
+    act: async ({ client, options: { offline } }) => {
+      if (offline !== undefined) await client.settings.edit({ offline });
+      const found = await client.network.show({});
+      const hosts = table(
+        ['host', 'why'],
+        found.contacts.map(({ host, why }) => [host, why]),
+      );
+      return {
+        json: { type: 'network', ...found },
+        text: found.offline
+          ? ['The offline switch is on: nothing is contacted.']
+          : [...hosts, 'They are contacted by downloads that you start, by nothing else.', ...tokenText(found)],
+      };
+    },
+  }),
+  verb({
+    name: 'network token',
+    takes: '',
+    help: "keep the hub's access token, for models that are given only to people it knows",
+    more: `It is typed at the terminal, where it is not shown, or read from standard input; never an argument, which others could see.
+It is sent to the hub alone. HF_TOKEN wins over it.`,
+    options: { remove: ['flag', '', 'forget it'] },
+    uses: ['network.setToken'],
+    act: async ({ client, options: { remove = false }, signal }) => {
+      const token = remove ? null : await secretly('access token', 'protagonist network token', signal);
+      if (token === undefined) throw new StudioError('canceled', 'nothing was entered');
+      const now = await client.network.setToken({ token });
+      return { json: { type: 'network', ...now }, text: now.token === 'none' ? ['No access token is kept.'] : tokenText(now) };
+    },
+  }),
+];

@@ -1,7 +1,7 @@
 /** @file The table of verbs: everything the command line can do. */
 import { clipVerbs } from './clip.ts';
 import { cutoutVerbs } from './cutout.ts';
-import { downloadVerbs, network } from './download.ts';
+import { downloadVerbs, networkVerbs } from './download.ts';
 import { exportVerbs } from './export.ts';
 import { forecast, generate } from './generate.ts';
 import { jobVerbs, queueVerbs } from './job.ts';
@@ -31,7 +31,7 @@ export const verbs: readonly Verb[] = [
   ...settingsVerbs,
   ...storageVerbs,
   ...backupVerbs,
-  network,
+  ...networkVerbs,
   serve,
   doctor,
   inspect,

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { catalogueId } from './catalogue.ts';
 import { adapterId, checkpointId, clipId, exportId, jobId, photoId, pictureId, subjectId } from './ids.ts';
 import {
+  accessToken,
   adapter,
   backup,
   checkpoint,
@@ -452,6 +453,11 @@ export const api = {
     pause: method(z.object({ id: catalogueId }), download),
     /** Gives up, and removes what has come. */
     cancel: method(z.object({ id: catalogueId }), download),
+  },
+  network: {
+    show: method(none, network),
+    /** Keeps the hub's access token as well as this host can, in place of an earlier one, or (null) forgets it. */
+    setToken: method(z.object({ token: accessToken.nullable() }), network),
   },
   requests: {
     /** What made this file. `missing` names each thing of it that this library does not have; `request` has the rest. */

@@ -20,6 +20,8 @@ export const apiCodes = [
   'newer',
   /** No library may lie in that folder. */
   'badPlace',
+  /** The hub gives that only to people it knows: to an access token, and often to an accepted licence. */
+  'needsToken',
   /** A job that killed the engine twice at the same place. */
   'quarantined',
   /** This host cannot do that (a browser cannot open a file manager). */
@@ -32,7 +34,17 @@ export const errorCode = z.enum([...engineCodes, ...apiCodes]);
 export type ErrorCode = z.infer<typeof errorCode>;
 
 /** The one button that mends a failure. */
-export const actions = ['retry', 'freeSpace', 'edit', 'findFile', 'chooseDevice', 'chooseSmaller', 'restoreBackup', 'report'] as const;
+export const actions = [
+  'retry',
+  'freeSpace',
+  'edit',
+  'findFile',
+  'chooseDevice',
+  'chooseSmaller',
+  'restoreBackup',
+  'enterToken',
+  'report',
+] as const;
 export type Action = (typeof actions)[number];
 
 /** What mends a failure of each code. */
@@ -58,6 +70,7 @@ export const actionOf: Readonly<Record<ErrorCode, Action>> = {
   readOnly: 'retry',
   newer: 'report',
   badPlace: 'edit',
+  needsToken: 'enterToken',
   quarantined: 'retry',
   notHere: 'edit',
   disconnected: 'retry',

@@ -1,6 +1,6 @@
 /** @file What a host tells its clients unasked: something has happened. */
 import { z } from 'zod';
-import { adapter, checkpoint, clip, download, exported, job, progress, settings, subject } from './records.ts';
+import { adapter, checkpoint, clip, download, exported, job, network, progress, settings, subject } from './records.ts';
 import { jobId } from './ids.ts';
 
 /** What the queue is doing. `held`: it waits for something to be mended (`text` says what) and goes on by itself. */
@@ -24,6 +24,8 @@ export const event = z.discriminatedUnion('type', [
   /** Also of its progress, some times a second. */
   z.object({ type: z.literal('export'), export: exported }),
   z.object({ type: z.literal('download'), download }),
+  /** Of the access token; the offline switch is a setting. */
+  z.object({ type: z.literal('network'), network }),
   /** Gone for good. */
   z.object({ type: z.literal('gone'), id: z.string() }),
   z.object({ type: z.literal('queue'), queue: queueState }),

@@ -338,8 +338,24 @@ export const download = z.object({
   checkpointId: checkpointId.nullable(),
 });
 export type Download = z.infer<typeof download>;
-/** All that may be contacted, and the switch that forbids it. */
-export const network = z.object({ offline: z.boolean(), endpoint: z.string(), contacts: z.array(contact) });
+/** A hub's access token as it may be entered; no answer and no event ever has it. */
+export const accessToken = z
+  .string()
+  .trim()
+  .regex(/^[!-~]{8,200}$/, 'an access token has 8 to 200 letters, digits and signs without spaces (hf_…): copy it whole from the hub');
+/** How an access token is kept: in memory until the library's owner ends (`session`), in a file that only this user reads, encrypted by the
+ * system's keyring; `environment`: HF_TOKEN, which wins over the others and is never written. */
+export const tokenPlaces = ['none', 'session', 'file', 'keyring', 'environment'] as const;
+/** All that may be contacted, the switch that forbids it, and whether an access token is kept. */
+export const network = z.object({
+  offline: z.boolean(),
+  endpoint: z.string(),
+  contacts: z.array(contact),
+  token: z.enum(tokenPlaces),
+  /** Why the token that is kept cannot be used now. */
+  text: z.string().nullable(),
+});
+export type Network = z.infer<typeof network>;
 
 /** What the window can speak. */
 export const languages = ['en', 'de', 'ar'] as const;

@@ -53,12 +53,13 @@ const lasting = new Set<string>();
  * Writes a file of which nobody ever sees a part, and which a power cut after the return no longer takes away: a new file beside it
  * (`.<random>.part`) is filled, fsynced and renamed over `file`, then the folder is fsynced. The file's own folder is made where it is
  * missing, no other: a drive that is not there must not grow a second library.
+ * @param mode of a file that only some may read; the process's umask counts too
  * @throws {MediaError} one sentence, with no part left behind; `file` is then the earlier one, or already the new one, but never half of one
  */
-export async function writeDurably(file: string, bytes: Uint8Array): Promise<void> {
+export async function writeDurably(file: string, bytes: Uint8Array, mode = 0o666): Promise<void> {
   const folder = path.dirname(path.resolve(file));
   const part = path.join(folder, `.${randomBytes(12).toString('hex')}.part`);
-  const create = () => open(part, 'wx');
+  const create = () => open(part, 'wx', mode);
   try {
     const handle = await create().catch(async (error: unknown) => {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;

@@ -11,9 +11,11 @@ import { program } from '../media/program.ts';
 import { placesOf, type Places } from '../serve/places.ts';
 import { describeFailure } from '../studio/failures.ts';
 import { libraryHome } from '../studio/places.ts';
+import { isInside } from '../studio/secrets.ts';
 import { byUtilityProcess } from './children.ts';
 import { connectWindow, windowAnswer } from './ipc.ts';
 import { answering, origin, privileges, refusing } from './protocol.ts';
+import { keyringSecrets } from './secrets.ts';
 import {
   boundsWithin,
   bringForward,
@@ -40,6 +42,7 @@ export type ElectronUsed = Pick<
   | 'powerMonitor'
   | 'powerSaveBlocker'
   | 'protocol'
+  | 'safeStorage'
   | 'screen'
   | 'session'
   | 'shell'
@@ -82,7 +85,8 @@ export async function start(electron: ElectronUsed, argv: readonly string[]): Pr
   startScriptsBy(byUtilityProcess((...how) => electron.utilityProcess.fork(...how)));
   let library: Opened;
   try {
-    library = await openLibrary(undefined);
+    const encrypted = join(app.getPath('userData'), 'secrets', 'hub.bin');
+    library = await openLibrary(undefined, home => keyringSecrets(electron.safeStorage, isInside(encrypted, home) ? undefined : encrypted));
   } catch (error) {
     electron.dialog.showErrorBox(words().notStarted, describeFailure(error).text);
     return app.exit(1);

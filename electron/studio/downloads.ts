@@ -49,7 +49,7 @@ export interface Downloaded {
 }
 export interface Download {
   /** Settles once nothing is written any more; what has come stays, however it ends.
-   * @throws StudioError: `noSpace`, `disconnected`, `notFound`, `badFile` (other bytes than the hub promises), `conflict`, `canceled`; MediaError: the disk */
+   * @throws StudioError: `noSpace`, `disconnected`, `notFound`, `needsToken`, `badFile` (other bytes than the hub promises), `conflict`, `canceled`; MediaError: the disk */
   readonly done: Promise<Downloaded>;
   progress(): DownloadProgress;
 }
@@ -344,7 +344,7 @@ async function askHub(
   for (let fruitless = 0; ; fruitless++) {
     try {
       const reply = await options.network.get(target, { headers: { accept: 'application/json' }, signal });
-      checkStatus(entry, reply, 'list of files');
+      checkStatus(entry, reply, options.network, 'list of files');
       if (reply.status !== 200) throw refused(reply);
       const chunks: Buffer[] = [];
       let read = 0;
@@ -386,19 +386,24 @@ const refused = (reply: Reply): NetworkError => {
 };
 
 /** @throws StudioError where the hub will not give it, however often it is asked */
-function checkStatus({ name, hub, licence }: Downloadable, reply: Reply, what: string): void {
-  const own = reply.sentOn.length === 0; // elsewhere a 403 is a link that has run out
-  if (reply.status === 404 || reply.status === 410) {
+function checkStatus({ hub: { repository } }: Downloadable, reply: Reply, { endpoint }: Network, what: string): void {
+  const { status, byHub } = reply;
+  if (status === 404 || status === 410) {
     reply.close();
-    throw new StudioError('notFound', `the hub has no ${what} of ${hub.repository}: check HF_ENDPOINT`);
+    throw new StudioError('notFound', `the hub has no ${what} of ${repository}: check HF_ENDPOINT`);
   }
-  if (own && (reply.status === 401 || reply.status === 403)) {
-    reply.close();
-    throw new StudioError(
-      'notFound',
-      `the hub gives ${name} only to people it knows: accept its terms at ${licence.link} and set HF_TOKEN`,
-    );
-  }
+  if (!byHub || (status !== 401 && status !== 403)) return; // elsewhere a 403 is a link that has run out
+  reply.close();
+  const page = new URL(repository, endpoint).href,
+    enter = 'in the settings or with protagonist network token';
+  throw new StudioError(
+    'needsToken',
+    !byHub.shown
+      ? `the hub gives ${repository} only to people it knows: accept its licence at ${page}, then enter an access token of that account ${enter}`
+      : status === 401
+        ? `the hub knows nobody by the access token that was sent for ${repository}: enter another one ${enter}`
+        : `the hub does not give ${repository} to the owner of this access token: accept its licence at ${page} with that account, or enter another token ${enter}`,
+  );
 }
 
 // One file
@@ -469,7 +474,7 @@ async function pour(
   });
   try {
     const unfit = (what: string) => new NetworkError(`${reply.url.hostname} ${what} for ${file.path}: try again later`, { again: true });
-    checkStatus(entry, reply, file.path);
+    checkStatus(entry, reply, network, file.path);
     for (const said of [...reply.sentOn, reply.headers]) {
       const text = (name: string) =>
         String(said[name] ?? '')

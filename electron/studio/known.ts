@@ -10,7 +10,7 @@ import type { api } from '../contract/api.ts';
 import { catalogueSize, type CatalogueEntry } from '../contract/catalogue.ts';
 import { StudioError, type Failure } from '../contract/errors.ts';
 import type { CheckpointId } from '../contract/ids.ts';
-import type { Download as DownloadRecord } from '../contract/records.ts';
+import type { Download as DownloadRecord, Network as NetworkRecord } from '../contract/records.ts';
 import type { HostOf } from '../contract/rpc.ts';
 import { fileError } from '../media/error.ts';
 import type { Catalogue, Embedded } from './checkpoints.ts';
@@ -18,20 +18,24 @@ import { finished, receiptName, startDownload, unfinished, type Download, type D
 import type { Library } from './library.ts';
 import { offlineText, openNetwork, type Network, type NetworkOptions } from './network.ts';
 import { folderIn } from './rows.ts';
+import { accessTo, type Access, type Secrets } from './secrets.ts';
 import { remember, remembered } from './settings.ts';
 
 export interface KnownOptions {
   readonly known: readonly CatalogueEntry[];
   /** Those of them that come with the program. */
   readonly embedded: readonly Embedded[];
-  /** Which hub, and who is asking. */
-  readonly hub: Pick<NetworkOptions, 'endpoint' | 'token'>;
+  /** Which hub, and HF_TOKEN. */
+  readonly hub: { readonly endpoint?: NetworkOptions['endpoint']; readonly token?: string | undefined };
+  /** Keeps the access token that a person enters. */
+  readonly secrets: Secrets;
   readonly weights: Pick<Catalogue, 'at' | 'adopt' | 'checkpoints' | 'files' | 'remove'>;
   /** The switch as it is set now. */
   readonly offline: () => boolean;
   readonly describe: (error: unknown) => Failure;
 }
 export type DownloadsPart = HostOf<typeof api>['downloads'] & {
+  readonly network: HostOf<typeof api>['network'];
   /** Takes a checkpoint off the list, and with `files` what was downloaded for it into the library.
    * @returns bytes that were freed
    * @throws StudioError as `Catalogue.remove`; `conflict` where its files were not downloaded into the library */
@@ -73,9 +77,16 @@ export function downloadsPart(library: Library, options: KnownOptions): Download
     failures = new Map<string, Failure>(),
     turns = new Map<string, Promise<unknown>>();
   let opened: Network | undefined,
+    entered: Access | undefined,
     closing = false;
   /** Not before it is needed: a wrong HF_ENDPOINT must not keep a library shut. */
-  const network = (): Network => (opened ??= openNetwork({ ...options.hub, offline: options.offline() }));
+  const network = (): Network =>
+    (opened ??= openNetwork({ endpoint: options.hub.endpoint, token: () => access().token(), offline: options.offline() }));
+  const access = (): Access => (entered ??= accessTo(network().endpoint.href, options.secrets, options.hub.token));
+  const networkRecord = async (): Promise<NetworkRecord> => {
+    const { endpoint, contacts } = network();
+    return { offline: options.offline(), endpoint: endpoint.href, contacts: [...contacts], ...(await access().state()) };
+  };
   const folderOf = ({ id }: CatalogueEntry) => join(library.home, 'checkpoints', id);
   const placeOf = (entry: CatalogueEntry): string | undefined =>
     'hub' in entry ? folderOf(entry) : options.embedded.map(({ path }) => resolve(path)).find(path => basename(path) === entry.embedded);
@@ -189,13 +200,27 @@ export function downloadsPart(library: Library, options: KnownOptions): Download
   };
 
   return {
+    network: {
+      show: networkRecord,
+      setToken: async ({ token }) => {
+        await (token === null ? access().forget() : access().enter(token));
+        const now = await networkRecord();
+        library.say({ type: 'network', network: now });
+        for (const entry of known)
+          if (failures.get(entry.id)?.code === 'needsToken') {
+            failures.delete(entry.id); // it can be tried again
+            await told(entry);
+          }
+        return now;
+      },
+    },
     list: async (_, signal) => {
-      const { endpoint, contacts } = network();
+      const found = await networkRecord();
       await Promise.resolve(weights.checkpoints.list(undefined, signal)).catch(() => undefined); // those of the program are on it now, or it says why not
       for (const entry of known) if ('hub' in entry) await inTurn(entry.id, () => finish(entry));
       return {
         downloads: await Promise.all(known.map(async entry => show(entry))),
-        network: { offline: options.offline(), endpoint: endpoint.href, contacts: [...contacts] },
+        network: found,
       };
     },
     start: async ({ id, accepted }) => {

@@ -42,6 +42,8 @@ export interface Reply {
   readonly url: URL;
   /** The headers of the answers that sent on elsewhere, in order. */
   readonly sentOn: readonly IncomingHttpHeaders[];
+  /** Whether the hub itself has answered, and not somebody it sends on to; `shown`: the access token was sent along. */
+  readonly byHub: { readonly shown: boolean } | undefined;
   /** @throws NetworkError where the connection breaks before the body's end */
   readonly body: AsyncIterable<Buffer>;
   close(): void;
@@ -64,8 +66,8 @@ export interface Network {
 export interface NetworkOptions {
   /** The hub: HF_ENDPOINT, else https://huggingface.co. */
   readonly endpoint?: string | undefined;
-  /** HF_TOKEN: sent to the endpoint itself, to nobody else. */
-  readonly token?: string | undefined;
+  /** The access token for the endpoint, asked for at each request: nobody else is sent it, also not whom the endpoint sends on to. Over http it goes to this machine alone, since no other endpoint has http. */
+  readonly token?: () => Promise<string | undefined>;
   readonly offline?: boolean;
   /** Seconds without a byte after which a connection counts as dead. */
   readonly idleSeconds?: number;
@@ -164,18 +166,16 @@ const wordsOf: Readonly<Record<string, string>> = {
   CERT_HAS_EXPIRED: "its certificate has run out: check this machine's clock",
 };
 
-/** The way out. Nothing is opened before `get`. @throws StudioError `badInput` where the endpoint or the token is none */
+/** The way out. Nothing is opened before `get`. @throws StudioError `badInput` where the endpoint is none */
 export function openNetwork({
   endpoint: given = '',
-  token: secret = '',
+  token = () => Promise.resolve(undefined),
   offline = false,
   idleSeconds = 30,
   lookup = lookUp,
 }: NetworkOptions = {}): Network {
   const endpoint = parseEndpoint(given.trim() || 'https://huggingface.co'),
-    token = secret.trim();
-  if (!/^[!-~]*$/.test(token)) throw new StudioError('badInput', 'HF_TOKEN holds characters that no token has: correct it');
-  const own = hostOf(endpoint);
+    own = hostOf(endpoint);
   let switched = offline,
     online = new AbortController();
 
@@ -253,7 +253,6 @@ export function openNetwork({
           'accept-encoding': 'identity',
           connection: 'close',
           ...headers,
-          ...(token !== '' && url.origin === endpoint.origin && { authorization: `Bearer ${token}` }),
         },
       });
       asked.once('response', answer => resolve({ answer, broken: () => cause }));
@@ -295,8 +294,14 @@ export function openNetwork({
               again: hops > 0,
             },
           );
+        const byHub = url.origin === endpoint.origin,
+          shown = byHub ? await token() : undefined;
         try {
-          const { answer, broken } = await ask(url, headers, signal),
+          const { answer, broken } = await ask(
+              url,
+              { ...headers, ...(shown !== undefined && { authorization: `Bearer ${shown}` }) },
+              signal,
+            ),
             status = answer.statusCode ?? 0,
             place = answer.headers.location;
           if (![301, 302, 303, 307, 308].includes(status) || place === undefined)
@@ -305,6 +310,7 @@ export function openNetwork({
               headers: answer.headers,
               url,
               sentOn,
+              byHub: byHub ? { shown: shown !== undefined } : undefined,
               body: bodyOf(answer, error => (signal.aborted ? signal.reason : explain(hostOf(from), broken() ?? error))),
               close: () => answer.destroy(),
             };

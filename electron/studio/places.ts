@@ -25,6 +25,18 @@ export function libraryHome(env: Environment = process.env, platform: NodeJS.Pla
   return at.join(at.isAbsolute(data) ? data : at.join(home, '.local', 'share'), 'protagonist');
 }
 
+/**
+ * The folder for what belongs to this user and to no library, absolute: `protagonist` in XDG_CONFIG_HOME or ~/.config, `Protagonist` in
+ * ~/Library/Preferences (XDG_CONFIG_HOME where it is set) or %APPDATA%.
+ */
+export function configHome(env: Environment = process.env, platform: NodeJS.Platform = process.platform, home = homedir()): string {
+  const at = pathsOf(platform);
+  if (platform === 'win32') return at.join(env['APPDATA'] || at.join(home, 'AppData', 'Roaming'), 'Protagonist');
+  const config = env['XDG_CONFIG_HOME'] ?? '';
+  if (at.isAbsolute(config)) return at.join(config, 'protagonist');
+  return platform === 'darwin' ? at.join(home, 'Library', 'Preferences', 'Protagonist') : at.join(home, '.config', 'protagonist');
+}
+
 /** What is known of a folder. */
 export interface PlaceFacts {
   readonly platform: NodeJS.Platform;

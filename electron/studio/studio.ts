@@ -21,6 +21,7 @@ import { photosPart } from './photos.ts';
 import { picturesPart } from './pictures.ts';
 import { promptsPart } from './prompts.ts';
 import { requestsPart } from './requests.ts';
+import { sessionSecrets, type Secrets } from './secrets.ts';
 import { settingsPart } from './settings.ts';
 import { shared } from './sharing.ts';
 import { storagePart } from './storage.ts';
@@ -39,8 +40,10 @@ export interface StudioOptions {
   readonly embedded: readonly Embedded[];
   /** The checkpoints that are known by name; none if not given. */
   readonly known?: KnownOptions['known'];
-  /** Where they are downloaded from, and the token for it; https://huggingface.co without one if not given. */
+  /** Where they are downloaded from, and HF_TOKEN; https://huggingface.co without one if not given. */
   readonly hub?: KnownOptions['hub'];
+  /** Keeps the hub's access token; for the session if not given. */
+  readonly secrets?: Secrets;
   /** Looks at this machine; asked once a start, and only when somebody wants to know. */
   readonly machine: () => Promise<Machine>;
   /** The subjects that come with the program; none if not given. */
@@ -93,6 +96,7 @@ export async function startStudio(options: StudioOptions): Promise<Studio> {
     known: options.known ?? [],
     embedded: options.embedded,
     hub: options.hub ?? {},
+    secrets: options.secrets ?? sessionSecrets(),
     weights,
     offline: () => settings.current().offline,
     describe: error => describeFailure(error, home),
@@ -152,6 +156,7 @@ export async function startStudio(options: StudioOptions): Promise<Studio> {
     },
     adapters: weights.adapters,
     downloads,
+    network: downloads.network,
     requests: requestsPart({
       catalogue: weights,
       subjectByHandle: handle => subjects.byHandle(handle),

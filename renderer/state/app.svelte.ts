@@ -151,6 +151,8 @@ export class App {
         return { label, run: () => this.go('#/settings/devices') };
       case 'restoreBackup':
         return { label, run: () => this.go('#/settings/storage') };
+      case 'enterToken':
+        return { label, run: () => this.go('#/settings/network?at=token') };
       default:
         return undefined; // where the person stands it can be changed
     }

@@ -12,6 +12,7 @@ import type {
   Exported,
   Job,
   Machine,
+  Network,
   Progress,
   Settings,
   Subject,
@@ -233,12 +234,13 @@ export class Exports extends Records<Exported> {
 
 export class Downloads extends Records<Download> {
   readonly all = $derived([...this.byId.values()]);
-  network = $state.raw<Awaited<ReturnType<Client['downloads']['list']>>['network']>();
+  network = $state.raw<Network>();
   readonly #api: Client;
   constructor(api: Client, on: On) {
     super();
     this.#api = api;
     on('download', ({ download }) => this.put(download));
+    on('network', ({ network }) => (this.network = network));
     on('settings', () => this.loaded && void this.load()); // the offline switch
     on('restored', () => this.loaded && void this.load());
   }

@@ -87,6 +87,8 @@ export function mendOf(app: App, job: Job): { label: string; run: () => void } {
       return { label: t('queue.chooseDevice'), run: () => app.go('#/settings/devices') };
     case 'restoreBackup':
       return { label: t('queue.restoreBackup'), run: () => app.go('#/settings/storage') };
+    case 'enterToken':
+      return { label: t('frame.enterToken'), run: () => app.go('#/settings/network?at=token') };
     case 'chooseSmaller':
       return { label: t('queue.smaller'), run: () => compose({ width: half(job.resolved.width), height: half(job.resolved.height) }) };
     case 'findFile':

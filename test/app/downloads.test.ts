@@ -309,7 +309,7 @@ test('the licence is accepted first, there is room for all of it, and a hub is b
 test('the token reaches the hub and nobody else; who is sent to, and who answers, is looked at', async () => {
   const small = someFiles(4, [50_000]),
     hub = await startHub({ files: small });
-  await startDownload(hub.entry, options(hub, fresh(), { network: openNetwork({ endpoint: hub.endpoint, token: 'hf_secret' }) })).done;
+  await startDownload(hub.entry, options(hub, fresh(), { network: openNetwork({ endpoint: hub.endpoint, token: () => Promise.resolve('hf_secret') }) })).done;
   assert.ok(hub.asked.filter(a => a.port === 'hub').every(a => a.authorization === 'Bearer hf_secret'));
   assert.ok(hub.asked.some(a => a.port === 'cdn') && hub.asked.filter(a => a.port === 'cdn').every(a => a.authorization === undefined));
   await hub.close();

@@ -158,6 +158,12 @@ const script: Script = at => [
   { verb: 'checkpoint pause', args: ['cogvideox-5b'], status: 1, json: is('failed', l => assert.equal(l['code'], 'conflict')), text: /^$/ },
   { verb: 'checkpoint discard', args: ['cogvideox-5b'], json: is('discarded'), text: /nothing of it is left/ },
   { verb: 'network', json: is('network', l => assert.equal(l['offline'], false)), text: /^host +why\nhuggingface\.co +a checkpoint/ },
+  {
+    verb: 'network token',
+    args: ['--remove'],
+    json: is('network', l => assert.equal(l['token'], 'none')),
+    text: /^No access token is kept\.\n$/,
+  },
   { verb: 'adapter edit', args: ['mine', '--scale', '0.8', '--subject', 'none'], json: is('adapter'), text: /scale 0\.8, for no subject/ },
   { verb: 'adapter find', args: ['Mine', at('other.safetensors')], json: is('adapter'), text: /is there again/ },
   // the queue, standing still
@@ -337,12 +343,12 @@ describe('every verb', { concurrency: false }, () => {
   for (const beside of [false, true])
     test(beside ? 'beside a process that has the library open' : 'while nobody has the library open', async t => {
       const at = await prepare(beside ? 'beside' : 'alone'),
-        home = at('library');
-      const type = (args: readonly string[]) =>
-        run(args, { env: { PROTAGONIST_HOME: home, NODE_COMPILE_CACHE: join(folder, 'compiled') } }); // hundreds of commands: half of their time is reading the same code
+        home = at('library'),
+        own = { PROTAGONIST_HOME: home, XDG_CONFIG_HOME: at('config'), APPDATA: at('config'), HF_TOKEN: '' };
+      const type = (args: readonly string[]) => run(args, { env: { ...own, NODE_COMPILE_CACHE: join(folder, 'compiled') } }); // hundreds of commands: half of their time is reading the same code
       let owner: ReturnType<typeof start> | undefined;
       if (beside) {
-        owner = start(['queue', 'run', '--json'], { env: { PROTAGONIST_HOME: home } });
+        owner = start(['queue', 'run', '--json'], { env: own });
         while (!existsSync(join(home, 'owner.sock'))) await sleep(50);
       }
       const done = new Set<string>();

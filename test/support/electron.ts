@@ -209,6 +209,12 @@ export function fakeElectron(
       stop: note('powerSaveBlocker.stop', () => true) as () => boolean,
     }),
     protocol: strict<Electron.Protocol>('protocol', { registerSchemesAsPrivileged: note('protocol.registerSchemesAsPrivileged') }), // prettier-ignore
+    safeStorage: strict<Electron.SafeStorage>('safeStorage', {
+      getSelectedStorageBackend: () => 'gnome_libsecret',
+      isAsyncEncryptionAvailable: () => Promise.resolve(true),
+      encryptStringAsync: note('safeStorage.encryptStringAsync', (text: string) => Promise.resolve(Buffer.from(text).map(byte => byte ^ 0x5a))) as Electron.SafeStorage['encryptStringAsync'], // prettier-ignore
+      decryptStringAsync: note('safeStorage.decryptStringAsync', (bytes: Buffer) => Promise.resolve({ result: bytes.map(byte => byte ^ 0x5a).toString(), shouldReEncrypt: false })) as Electron.SafeStorage['decryptStringAsync'], // prettier-ignore
+    }),
     screen: strict<Electron.Screen>('screen', {
       getPrimaryDisplay: () => ({ workArea: area }) as Electron.Display,
       getAllDisplays: () => [{ workArea: area } as Electron.Display],

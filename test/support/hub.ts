@@ -82,6 +82,7 @@ export function someFiles(seed: number, large: readonly number[]): Map<string, B
 }
 
 /** @param misbehave how it answers a file's request: the fault it is to show, or none
+ * @param gate it answers 401 to whoever shows no token that begins with hf_, 403 to whoever shows another one
  * @param slow waits a little after each piece of 16 KiB */
 export async function startHub({
   files,
@@ -89,12 +90,15 @@ export async function startHub({
   misbehave = () => undefined,
   slow = false,
   tree: changeTree = tree => tree,
+  gate,
 }: {
   files: ReadonlyMap<string, Buffer>;
   repository?: string;
   misbehave?: (path: string, request: IncomingMessage) => Fault | undefined;
   slow?: boolean;
   tree?: (tree: Record<string, unknown>[]) => unknown;
+  /** The token that it wants to see, of somebody who has accepted the licence. */
+  gate?: string;
 }): Promise<Hub> {
   const commit = createHash('sha1').update(repository).update(Buffer.concat([...files.values()])).digest('hex');
   const isLarge = (path: string) => path.endsWith('.safetensors');
@@ -186,6 +190,8 @@ export async function startHub({
   });
   const main = createServer((request, response) => {
     note('hub', request);
+    const { authorization = '' } = request.headers;
+    if (gate !== undefined && authorization !== `Bearer ${gate}`) return say(response, authorization.startsWith('Bearer hf_') ? 403 : 401, {}, 'Access is restricted');
     const { pathname, searchParams } = new URL(request.url!, 'http://x');
     if (pathname.startsWith(`/api/models/${repository}/revision/`)) return say(response, 200, {}, JSON.stringify({ id: repository, sha: commit }));
     if (pathname === `/api/models/${repository}/tree/${commit}`) {

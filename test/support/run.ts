@@ -41,16 +41,17 @@ export interface Started {
 /** Starts `protagonist ...args`; `onLine` sees each JSON line as it comes. */
 export function start(
   args: readonly string[],
-  { onLine, env = {}, cwd }: { onLine?: (line: Line) => void; env?: Record<string, string>; cwd?: string } = {},
+  { onLine, env = {}, cwd, input }: { onLine?: (line: Line) => void; env?: Record<string, string>; cwd?: string; input?: string } = {},
 ): Started {
   const mark = `mark-${process.pid}-${Math.random().toString(36).slice(2)}`,
     began = performance.now();
   const open = other !== undefined && args[0] === 'generate' && !args.includes('--checkpoint');
   const child = spawn(process.execPath, [entry, ...args, ...(open ? ['--checkpoint', other] : [])], {
     env: { ...process.env, PROTAGONIST_TEST_MARK: mark, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
     ...(cwd !== undefined && { cwd }),
   });
+  child.stdin.on('error', () => undefined).end(input ?? ''); // it may end before it has read
   const lines: Line[] = [];
   let stdout = '',
     stderr = '';

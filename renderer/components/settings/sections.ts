@@ -54,6 +54,7 @@ export const entries: readonly Entry[] = [
   entry('storage', 'backups', 'settings.backups', 'settings.backupsWords'),
   entry('network', 'offline', 'settings.offline', 'settings.offlineWords'),
   entry('network', 'hosts', 'settings.hosts', 'settings.hostsWords'),
+  entry('network', 'token', 'settings.token', 'settings.tokenWords'),
   entry('network', 'endpoint', 'settings.endpoint', 'settings.endpointWords'),
   entry('about', 'version', 'settings.about', 'settings.versionWords'),
   entry('about', 'telemetry', 'settings.telemetry', 'settings.versionWords'),
