@@ -252,6 +252,7 @@ export const networkVerbs = [
     more: `It is typed at the terminal, where it is not shown, or read from standard input; never an argument, which others could see.
 It is sent to the hub alone. HF_TOKEN wins over it.`,
     options: { remove: ['flag', '', 'forget it'] },
+    hushed: true,
     uses: ['network.setToken'],
     act: async ({ client, options: { remove = false }, signal }) => {
       const token = remove ? null : await secretly('access token', 'protagonist network token', signal);

@@ -32,6 +32,8 @@ export interface Verb {
   /** What else its own help says. */
   readonly more?: string;
   readonly options: OptionTable;
+  /** What is typed behind it by mistake is not said again: it may be a secret. */
+  readonly hushed?: boolean;
   /** The API's methods it calls; none: it works without a library. */
   readonly uses: readonly MethodName[];
   /** Carries it out.
@@ -111,7 +113,7 @@ export function readWords(verb: Verb, argv: readonly string[]): { words: string[
     most = wanted.some(w => w.includes('...')) ? Infinity : wanted.length;
   if (rest.length > most)
     throw new UsageError(
-      `'${rest[most]!}' belongs to no option: ${verb.takes === '' ? `'${verb.name}' takes options alone` : usageOf(verb)}, and words with spaces are put in quotes`,
+      `${verb.hushed ? 'what follows' : `'${rest[most]!}'`} belongs to no option: ${verb.takes === '' ? `'${verb.name}' takes options alone` : usageOf(verb)}, and words with spaces are put in quotes`,
     );
   if (rest.length < least) throw new UsageError(`${wanted.slice(rest.length).join(' ')} is missing: ${usageOf(verb)}`);
   return { words: rest, values: options };

@@ -76,16 +76,18 @@ export function downloadsPart(library: Library, options: KnownOptions): Download
   const ways = new Map<string, Way>(),
     failures = new Map<string, Failure>(),
     turns = new Map<string, Promise<unknown>>();
-  let opened: Network | undefined,
-    entered: Access | undefined,
+  let opened: { network: Network; access: Access } | undefined,
     closing = false;
-  /** Not before it is needed: a wrong HF_ENDPOINT must not keep a library shut. */
-  const network = (): Network =>
-    (opened ??= openNetwork({ endpoint: options.hub.endpoint, token: () => access().token(), offline: options.offline() }));
-  const access = (): Access => (entered ??= accessTo(network().endpoint.href, options.secrets, options.hub.token));
+  /** Not before it is needed: a wrong HF_ENDPOINT or HF_TOKEN must not keep a library shut. */
+  const outward = (): { network: Network; access: Access } => {
+    if (opened) return opened;
+    const network = openNetwork({ endpoint: options.hub.endpoint, offline: options.offline(), token: () => access.token() }),
+      access = accessTo(network.endpoint.href, options.secrets, options.hub.token);
+    return (opened = { network, access });
+  };
   const networkRecord = async (): Promise<NetworkRecord> => {
-    const { endpoint, contacts } = network();
-    return { offline: options.offline(), endpoint: endpoint.href, contacts: [...contacts], ...(await access().state()) };
+    const { network, access } = outward();
+    return { offline: options.offline(), endpoint: network.endpoint.href, contacts: [...network.contacts], ...(await access.state()) };
   };
   const folderOf = ({ id }: CatalogueEntry) => join(library.home, 'checkpoints', id);
   const placeOf = (entry: CatalogueEntry): string | undefined =>
@@ -160,7 +162,7 @@ export function downloadsPart(library: Library, options: KnownOptions): Download
       folder = folderOf(entry);
     const download = startDownload(entry, {
       folder,
-      network: network(),
+      network: outward().network,
       accepted,
       signal: stop.signal,
       on: ({ state }) => {
@@ -203,7 +205,8 @@ export function downloadsPart(library: Library, options: KnownOptions): Download
     network: {
       show: networkRecord,
       setToken: async ({ token }) => {
-        await (token === null ? access().forget() : access().enter(token));
+        const { access } = outward();
+        await (token === null ? access.forget() : access.enter(token));
         const now = await networkRecord();
         library.say({ type: 'network', network: now });
         for (const entry of known)
@@ -302,7 +305,7 @@ export function downloadsPart(library: Library, options: KnownOptions): Download
       return entry ? inTurn(entry.id, remove) : remove();
     },
     obey: () => {
-      if (opened) opened.offline = options.offline();
+      if (opened) opened.network.offline = options.offline();
     },
     unfinished: () => known.filter(entry => 'hub' in entry).map(({ id }) => `checkpoints/${id}.part`),
     stop: async () => {

@@ -16,6 +16,7 @@ import { clipEngine } from '../../electron/cli/engine.ts';
 import { known, toybox } from '../../electron/cli/toybox.ts';
 import { receiptName } from '../../electron/studio/downloads.ts';
 import { openStudio } from '../../electron/studio/owner.ts';
+import { fileSecrets } from '../../electron/studio/secrets.ts';
 import { startStudio, type Studio, type StudioOptions } from '../../electron/studio/studio.ts';
 import { startHub as startOne, type Hub } from '../support/hub.ts';
 import { refused } from '../support/library.ts';
@@ -75,7 +76,13 @@ async function open(home: string, hub?: Hub, more: Partial<StudioOptions> = {}) 
   studio = await startStudio(optionsOf(home, hub, more));
   const events: StudioEvent[] = [];
   studio.subscribe(event => events.push(eventSchema.parse(event)));
-  const call = client(api, inProcess(studio.answer, studio.subscribe));
+  const replies: unknown[] = [];
+  const answer: Studio['answer'] = async (...asked) => {
+    const reply = await studio!.answer(...asked);
+    replies.push(reply);
+    return reply;
+  };
+  const call = client(api, inProcess(answer, studio.subscribe));
   const now = async (): Promise<Download> => (await call.downloads.list({})).downloads.find(d => d.id === id)!;
   const until = async (...states: Download['state'][]): Promise<Download> => {
     for (const end = performance.now() + 30_000; performance.now() < end; await sleep(10)) {
@@ -89,7 +96,7 @@ async function open(home: string, hub?: Hub, more: Partial<StudioOptions> = {}) 
     await studio?.close();
     studio = undefined;
   };
-  return { call, events, now, until, close };
+  return { call, events, replies, now, until, close };
 }
 const everyFile = (folder: string) =>
   existsSync(folder) ? readdirSync(folder, { recursive: true, withFileTypes: true }).filter(e => e.isFile()).length : 0;
@@ -332,6 +339,111 @@ test('a wrong HF_ENDPOINT or HF_TOKEN keeps no library shut, and is told without
     await close();
   }
 });
+
+/** The files below a folder that hold these bytes. */
+const holding = (folder: string, text: string): string[] =>
+  readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter(e => e.isFile() && readFileSync(join(e.parentPath, e.name)).includes(text))
+    .map(e => e.name);
+
+test('what the hub gives only to people it knows needs a token, which reaches the hub alone and no file, event or sentence', async () => {
+  const token = 'hf_rightTOKEN0123456789',
+    stranger = 'hf_strangerTOKEN987654',
+    hub = await startHub({ gate: token }),
+    home = newHome(),
+    config = join(all, 'config'),
+    file = join(config, 'protagonist/secrets/hub.json'),
+    secrets = fileSecrets(file),
+    { call, events, until, close, replies } = await open(home, hub, { secrets });
+  const page = `${hub.endpoint}/somebody/Some-Model`;
+  const fails = async (words: RegExp) => {
+    await call.downloads.start({ id, accepted: licence });
+    const { failure } = await until('failed');
+    assert.deepEqual([failure!.code, failure!.action], ['needsToken', 'enterToken']);
+    assert.match(failure!.text, words);
+    assert.ok(!failure!.text.includes('hf_'));
+    return failure!.text;
+  };
+  assert.deepEqual(await call.network.show({}), (await call.downloads.list({})).network);
+  assert.ok((await fails(/^the hub gives somebody\/Some-Model only to people it knows: accept its licence at .*, then enter an access token/)).includes(page));
+  for (const wrong of ['', 'short', 'two words here', `${token}\r\nx: y`, 'ü'.repeat(20), 'x'.repeat(201)])
+    await assert.rejects(call.network.setToken({ token: wrong }), (e: Error) => {
+      assert.ok(wrong === '' || !e.message.includes(wrong));
+      return refused('badInput', /token: an access token has 8 to 200 letters/)(e);
+    });
+  assert.ok(!existsSync(config));
+
+  const entered = await call.network.setToken({ token: stranger });
+  assert.deepEqual([entered.token, entered.text], ['file', null]);
+  assert.equal((await until('none')).failure, null, 'it can be tried again');
+  assert.ok((await fails(/^the hub does not give somebody\/Some-Model to the owner of this access token: accept its licence/)).includes(page));
+  await call.network.setToken({ token });
+  await call.downloads.start({ id, accepted: licence });
+  await until('here');
+  assert.ok(hub.asked.some(a => a.port === 'cdn') && hub.asked.filter(a => a.port === 'cdn').every(a => a.authorization === undefined));
+  assert.ok(hub.asked.filter(a => a.port === 'hub').every(a => [undefined, `Bearer ${stranger}`, `Bearer ${token}`].includes(a.authorization)));
+  assert.ok(hub.asked.every(a => !a.url.includes('hf_')));
+  assert.deepEqual(events.flatMap(e => (e.type === 'network' ? [e.network.token] : [])), ['file', 'file']);
+
+  // a second owner at the same file: what it forgets is forgotten
+  await call.backups.create({});
+  const another = await startStudio(optionsOf(newHome(), hub, { secrets: fileSecrets(file) })),
+    second = client(api, inProcess(another.answer, another.subscribe));
+  assert.equal((await second.network.show({})).token, 'file');
+  for (const secret of [token, stranger]) {
+    assert.deepEqual(holding(home, secret), [], 'the library, open');
+    assert.ok(!JSON.stringify(events).includes(secret) && !JSON.stringify(replies).includes(secret));
+  }
+  assert.deepEqual(holding(config, token), ['hub.json']);
+  assert.equal((await second.network.setToken({ token: null })).token, 'none');
+  await another.close();
+  assert.equal((await call.network.show({})).token, 'none');
+  await close();
+  for (const secret of [token, stranger]) assert.deepEqual([...holding(home, secret), ...holding(config, secret)], [], 'the library, closed');
+
+  // a damaged file is told, and keeps nothing else from working
+  writeFileSync(file, `{"token":"${token}"`);
+  const third = await open(newHome(), hub, { secrets });
+  const { token: by, text } = await third.call.network.show({});
+  assert.equal(by, 'file');
+  assert.match(text!, /its file is damaged: enter the token again$/);
+  assert.equal((await third.call.downloads.list({})).network.text, text);
+  await third.close();
+  // HF_TOKEN wins
+  const fourth = await open(newHome(), hub, { secrets, hub: { endpoint: hub.endpoint, token } });
+  assert.equal((await fourth.call.network.show({})).token, 'environment');
+  await assert.rejects(fourth.call.network.setToken({ token: stranger }), refused('conflict', /^HF_TOKEN is set and wins/));
+  await fourth.call.downloads.start({ id, accepted: licence });
+  await fourth.until('here');
+  assert.equal(readFileSync(file, 'utf8'), `{"token":"${token}"`, 'HF_TOKEN is never written');
+}); // prettier-ignore
+
+test('at the command line a token is read from standard input, never an argument, and said by nothing', async () => {
+  const token = 'hf_typedTOKEN0123456789',
+    home = newHome(),
+    config = join(all, 'typed'),
+    env = { PROTAGONIST_HOME: home, XDG_CONFIG_HOME: config, APPDATA: config, HF_TOKEN: '' };
+  const cli = async (words: readonly string[], input?: string, more: Record<string, string> = {}) => {
+    const ended = await run(['network', ...words], { env: { ...env, ...more }, ...(input !== undefined && { input }) });
+    assert.ok(!(ended.stdout + ended.stderr).includes(token));
+    return ended;
+  };
+  const empty = await cli(['token']);
+  assert.equal(empty.status, 2);
+  assert.match(empty.stderr, /^standard input is empty: give the access token there, as in: protagonist network token < FILE\n$/);
+  const argument = await run(['network', 'token', 'hf_anArgument'], { env });
+  assert.deepEqual([argument.status, argument.stderr.includes('hf_anArgument')], [2, false], argument.stderr);
+  const wrong = await cli(['token', '--json'], 'hf_short and more\n');
+  assert.deepEqual([wrong.status, wrong.lines.length, wrong.lines[0]!['text']], [2, 1, 'an access token has 8 to 200 letters, digits and signs without spaces (hf_…): copy it whole from the hub']);
+  const kept = await cli(['token'], `\n${token}\r\n`);
+  assert.deepEqual([kept.status, kept.stdout], [0, 'An access token is kept, in a file that only you can read.\n'], kept.stderr);
+  const shown = await cli(['--json']);
+  assert.deepEqual([shown.lines[0]!['token'], shown.lines[0]!['text']], ['file', null]);
+  assert.match((await cli([], undefined, { HF_ENDPOINT: 'https://mirror.example' })).stdout, /kept is for huggingface\.co and is not sent to mirror\.example/);
+  assert.match((await cli(['token'], token, { HF_TOKEN: 'hf_environment' })).stderr, /^HF_TOKEN is set and wins/);
+  assert.equal((await cli(['token', '--remove', '--json'])).lines[0]!['token'], 'none');
+  assert.deepEqual([...holding(home, token), ...holding(config, token)], []);
+}); // prettier-ignore
 
 test('an adapter is copied whole, told without a path, and its copy goes with it', async () => {
   const home = newHome(),
