@@ -131,7 +131,8 @@ const download: Verb = {
   takes: 'NAME',
   help: 'fetch a known one from its hub, resumed where it stands; NAME as in the catalogue',
   more: `It is a checkpoint of the library as soon as it has come and was checked against the hub's hashes.
-HF_ENDPOINT names another hub than https://huggingface.co. What that gives only to people it knows needs protagonist network token.`,
+HF_ENDPOINT names another hub than https://huggingface.co. What a hub gives only to people it knows needs an
+access token: protagonist network token.`,
   options: {
     accept: ['text', 'LICENCE', 'the name of its licence, which you have read and accept'],
     detach: ['flag', '', 'do not wait: the process that has the library open goes on with it'],
@@ -249,8 +250,8 @@ export const networkVerbs = [
     name: 'network token',
     takes: '',
     help: "keep the hub's access token, for models that are given only to people it knows",
-    more: `It is typed at the terminal, where it is not shown, or read from standard input; never an argument, which others could see.
-It is sent to the hub alone. HF_TOKEN wins over it.`,
+    more: `It is typed at the terminal, where it is not shown, or read from standard input; never an argument, which
+others could see. It is sent to the hub alone. HF_TOKEN wins over it.`,
     options: { remove: ['flag', '', 'forget it'] },
     hushed: true,
     uses: ['network.setToken'],

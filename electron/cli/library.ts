@@ -11,9 +11,9 @@ import { known, samples, toybox } from './toybox.ts';
 
 /** A way to the library: as a client of the process that owns it, or as its owner until `close`. When the owner ends, this process talks to the next one, or becomes it.
  * @param home its folder; undefined: PROTAGONIST_HOME, else this user's data folder
- * @param secrets makes what keeps the hub's access token, for the library at the path it is given; called where this process owns it. A file of this user's if not given
+ * @param secrets keeps the hub's access token where this process owns the library; a file of this user's if not given
  * @throws StudioError where it cannot be opened */
-export async function openLibrary(home: string | undefined, secrets?: (home: string) => Secrets): Promise<Opened> {
+export async function openLibrary(home: string | undefined, secrets?: Secrets): Promise<Opened> {
   if (home === '') throw new UsageError("--home is empty: name the library's folder");
   const { libraryHome } = await import('../studio/places.ts');
   const { openStudio } = await import('../studio/owner.ts');
@@ -30,7 +30,7 @@ export async function openLibrary(home: string | undefined, secrets?: (home: str
       known: known(),
       samples: samples(),
       machine: lookAtMachine,
-      secrets: (secrets ?? ownSecrets)(folder),
+      secrets: secrets ?? ownSecrets(folder),
       hub: { endpoint: process.env['HF_ENDPOINT'], token: process.env['HF_TOKEN'] },
       can: { paths: true, dragOut: false, reveal: false, pickFolder: false },
     });

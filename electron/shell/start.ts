@@ -86,7 +86,10 @@ export async function start(electron: ElectronUsed, argv: readonly string[]): Pr
   let library: Opened;
   try {
     const encrypted = join(app.getPath('userData'), 'secrets', 'hub.bin');
-    library = await openLibrary(undefined, home => keyringSecrets(electron.safeStorage, isInside(encrypted, home) ? undefined : encrypted));
+    library = await openLibrary(
+      undefined,
+      keyringSecrets(electron.safeStorage, isInside(encrypted, libraryHome()) ? undefined : encrypted),
+    );
   } catch (error) {
     electron.dialog.showErrorBox(words().notStarted, describeFailure(error).text);
     return app.exit(1);

@@ -12,6 +12,7 @@ import { root, sleep } from '../support/run.ts';
 const folder = mkdtempSync(join(tmpdir(), 'protagonist-shell-start-'));
 process.env['PROTAGONIST_HOME'] = join(folder, 'library');
 after(() => rmSync(folder, { recursive: true, force: true }));
+delete process.env['HF_TOKEN'];
 const names = ({ calls }: Fake) => calls.map(call => call.name);
 const argsOf = ({ calls }: Fake, name: string) => calls.filter(call => call.name === name).map(call => call.args);
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
@@ -91,6 +92,20 @@ test('it starts, in this order, with every setting of the list, and its page get
   const described = await line.call('host.describe', {});
   assert.deepEqual('value' in described && (described.value as { can: unknown }).can, { paths: false, dragOut: true, reveal: true, pickFolder: true }); // prettier-ignore
   assert.deepEqual([...window.ipc.handlers.keys()].sort(), ['drag', 'keep', 'path', 'pick', 'reveal', 'save'].map(name => `protagonist:${name}`)); // prettier-ignore
+
+  // the access token: the keyring is asked once there is one, and never by the page
+  assert.deepEqual(names(fake).filter(name => name.startsWith('safeStorage')), []); // prettier-ignore
+  const token = 'hf_desktopTOKEN0123456789';
+  for (const [given, kept] of [
+    [token, 'keyring'],
+    [null, 'none'],
+  ] as const) {
+    const reply = await line.call('network.setToken', { token: given });
+    assert.ok('value' in reply && (reply.value as { token: string }).token === kept, JSON.stringify(reply));
+    assert.equal(existsSync(join(folder, 'secrets/hub.bin')), given !== null);
+    if (given !== null) assert.ok(!readFileSync(join(folder, 'secrets/hub.bin')).includes(token));
+  }
+  assert.ok(!JSON.stringify(window.sent).includes(token));
 
   // the menu
   assert.ok(fake.menu.length >= 4);

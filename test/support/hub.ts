@@ -39,6 +39,8 @@ export interface Hub {
   /** Once so many bytes are sent, nothing goes out before what went out was read (Linux): the system's own memory would else hold megabytes that a killed client loses, more than any network does. */
   carefulFrom: number;
   readonly fired: Map<Fault, number>;
+  /** The token that it wants to see, of somebody who has accepted the licence: 401 to whoever shows none that begins with hf_, 403 to whoever shows another one. */
+  gate: string | undefined;
   /** Every request's head, as it came. */
   readonly asked: {
     readonly port: 'hub' | 'cdn';
@@ -82,7 +84,6 @@ export function someFiles(seed: number, large: readonly number[]): Map<string, B
 }
 
 /** @param misbehave how it answers a file's request: the fault it is to show, or none
- * @param gate it answers 401 to whoever shows no token that begins with hf_, 403 to whoever shows another one
  * @param slow waits a little after each piece of 16 KiB */
 export async function startHub({
   files,
@@ -90,14 +91,13 @@ export async function startHub({
   misbehave = () => undefined,
   slow = false,
   tree: changeTree = tree => tree,
-  gate,
+  gate: wanted,
 }: {
   files: ReadonlyMap<string, Buffer>;
   repository?: string;
   misbehave?: (path: string, request: IncomingMessage) => Fault | undefined;
   slow?: boolean;
   tree?: (tree: Record<string, unknown>[]) => unknown;
-  /** The token that it wants to see, of somebody who has accepted the licence. */
   gate?: string;
 }): Promise<Hub> {
   const commit = createHash('sha1').update(repository).update(Buffer.concat([...files.values()])).digest('hex');
@@ -157,6 +157,7 @@ export async function startHub({
   const hub: Omit<Hub, 'endpoint' | 'close'> = {
     sent: 0,
     carefulFrom: Infinity,
+    gate: wanted,
     files,
     fired: new Map(),
     asked: [],
@@ -191,7 +192,7 @@ export async function startHub({
   const main = createServer((request, response) => {
     note('hub', request);
     const { authorization = '' } = request.headers;
-    if (gate !== undefined && authorization !== `Bearer ${gate}`) return say(response, authorization.startsWith('Bearer hf_') ? 403 : 401, {}, 'Access is restricted');
+    if (hub.gate !== undefined && authorization !== `Bearer ${hub.gate}`) return say(response, authorization.startsWith('Bearer hf_') ? 403 : 401, {}, 'Access is restricted');
     const { pathname, searchParams } = new URL(request.url!, 'http://x');
     if (pathname.startsWith(`/api/models/${repository}/revision/`)) return say(response, 200, {}, JSON.stringify({ id: repository, sha: commit }));
     if (pathname === `/api/models/${repository}/tree/${commit}`) {

@@ -1,7 +1,7 @@
 /** @file Settings as they are used: each change is kept, said, and can be taken back; a download from its licence to the model that is ready. */
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -9,6 +9,7 @@ import { clipEngine } from '../../electron/cli/engine.ts';
 import { lookAtMachine } from '../../electron/cli/machine.ts';
 import { known, samples, toybox } from '../../electron/cli/toybox.ts';
 import { openStudio } from '../../electron/studio/owner.ts';
+import { fileSecrets } from '../../electron/studio/secrets.ts';
 import { startStudio } from '../../electron/studio/studio.ts';
 import { startHub, type Hub } from '../support/hub.ts';
 import { root, sleep } from '../support/run.ts';
@@ -53,6 +54,7 @@ before(
               { ...hub.entry, id: 'some-giant', name: 'Some Giant', memory: { bytes: 9e15, note: 'More than anybody has.' } },
             ],
             hub: { endpoint },
+            secrets: fileSecrets(join(folder, 'config/secrets/hub.json')),
             can: { paths: true, dragOut: false, reveal: false, pickFolder: false },
           }),
         { version, warn: () => undefined },
@@ -182,6 +184,46 @@ test('one field finds any setting, and the offline switch is kept, said and take
   assert.equal(await page.getByRole('switch', { name: 'Stay offline' }).isChecked(), false);
   assert.deepEqual(opened.wrongs, []);
 });
+
+test(
+  'an access token is entered where a failure leads to, never shown again, and forgotten when asked',
+  { skip, timeout: 60_000 },
+  async () => {
+    const token = 'hf_windowTOKEN0123456789',
+      file = join(folder, 'config/secrets/hub.json'),
+      page = await opened.page('#/settings/models');
+    hub.gate = token;
+    try {
+      const card = page.getByRole('article', { name: 'Some Model' });
+      await card.getByRole('button', { name: 'Download Some Model' }).click();
+      await page.getByRole('dialog').getByRole('checkbox').check();
+      await page.getByRole('dialog').getByRole('button', { name: 'Begin the download' }).click();
+      await card.getByText('only to people it knows').waitFor();
+      await card.getByRole('button', { name: 'Enter a token' }).click();
+      await page.waitForURL('**/#/settings/network?at=token');
+      const row = page.getByRole('group', { name: 'Access token' }),
+        field = row.getByLabel('Access token');
+      await row.getByText('No token is kept.').waitFor();
+      assert.equal(await field.getAttribute('type'), 'password');
+      await field.fill('two words');
+      await row.getByRole('button', { name: 'Save' }).click();
+      await page.getByText('an access token has 8 to 200 letters').waitFor();
+      await field.fill(token);
+      await page.keyboard.press('Enter');
+      await row.getByText('Kept in a file that only you can read.').waitFor();
+      assert.equal(await field.inputValue(), '');
+      assert.equal((JSON.parse(readFileSync(file, 'utf8')) as { token: string }).token, token);
+      assert.ok(!(await page.content()).includes(token));
+      await row.getByRole('button', { name: 'Remove' }).click();
+      await page.getByRole('alertdialog').getByRole('button', { name: 'Remove' }).click();
+      await row.getByText('No token is kept.').waitFor();
+      assert.ok(!existsSync(file));
+      assert.deepEqual(opened.wrongs, []);
+    } finally {
+      hub.gate = undefined;
+    }
+  },
+);
 
 test('keys are chosen by pressing them; a clash is told, and either side can win', { skip, timeout: 60_000 }, async () => {
   const page = await opened.page('#/settings/shortcuts');
