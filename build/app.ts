@@ -13,10 +13,10 @@ export function buildApp(): void {
   const compiler = createRequire(import.meta.url).resolve('typescript/bin/tsc');
   execFileSync(process.execPath, [compiler, '-p', path.join(import.meta.dirname, 'app.tsconfig.json')], { stdio: 'inherit' });
   cpSync(path.join(root, 'electron/serve/pages'), path.join(out, 'electron/serve/pages'), { recursive: true });
-  // where the code lies, with the archive and without: that it is modules, and which version
-  const { name, version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as Record<string, string>;
+  // where the code lies, with the archive and without: that it is modules, which version, and where newer ones are announced
+  const { name, version, updates } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as Record<string, unknown>;
   mkdirSync(out, { recursive: true });
-  writeFileSync(path.join(out, 'package.json'), `${JSON.stringify({ name, version, type: 'module' })}\n`);
+  writeFileSync(path.join(out, 'package.json'), `${JSON.stringify({ name, version, type: 'module', updates })}\n`);
 }
 
 if (import.meta.main) buildApp();

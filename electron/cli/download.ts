@@ -228,7 +228,7 @@ export const networkVerbs = [
     name: 'network',
     takes: '',
     help: 'every host that may be contacted, and the switch that forbids it all',
-    more: 'Nothing is contacted but by a download that you start; with the switch on not even then.',
+    more: 'Nothing is contacted but by what you start, each host for what stands beside it; with the switch on not even then.',
     options: { offline: ['switch', '', 'contact nobody, whatever is asked; --offline=no lifts it'] },
     uses: ['network.show', 'settings.edit'],
     act: async ({ client, options: { offline } }) => {
@@ -242,7 +242,7 @@ export const networkVerbs = [
         json: { type: 'network', ...found },
         text: found.offline
           ? ['The offline switch is on: nothing is contacted.']
-          : [...hosts, 'They are contacted by downloads that you start, by nothing else.', ...tokenText(found)],
+          : [...hosts, 'They are contacted for what stands beside them, when you start it, and for nothing else.', ...tokenText(found)],
       };
     },
   }),

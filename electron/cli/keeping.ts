@@ -14,6 +14,7 @@ const helps: Readonly<Record<Key, string>> = {
   threads: 'to compute with; none for as many as fit',
   dailyBackup: 'back up the library once a day',
   offline: 'contact nobody, whatever is asked',
+  dailyUpdates: 'the desktop app looks for a newer one once a day, where its package knows where to look',
   theme: 'system, light or dark: how the window looks',
   language: 'system, en, de or ar: what the window speaks',
   motion: 'system, reduced or full: how the window moves',

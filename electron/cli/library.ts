@@ -1,7 +1,8 @@
 /** @file Joins the studio and the engine: a library as the commands use it, whoever owns it. */
 import { resolve } from 'node:path';
+import { updatesSwitch } from '../contract/updates.ts';
 import type { Opened } from '../contract/wire.ts';
-import { programVersion } from '../media/program.ts';
+import { program, programVersion } from '../media/program.ts';
 import type { Secrets } from '../studio/secrets.ts';
 import { UsageError } from './arguments.ts';
 import { clipEngine } from './engine.ts';
@@ -21,6 +22,7 @@ export async function openLibrary(home: string | undefined, secrets?: Secrets): 
   const become = async () => {
     const { startStudio } = await import('../studio/studio.ts');
     const { ownSecrets } = await import('../studio/secrets.ts');
+    const { updateContacts } = await import('../studio/network.ts');
     return startStudio({
       home: folder,
       version: programVersion,
@@ -32,6 +34,7 @@ export async function openLibrary(home: string | undefined, secrets?: Secrets): 
       machine: lookAtMachine,
       secrets: secrets ?? ownSecrets(folder),
       hub: { endpoint: process.env['HF_ENDPOINT'], token: process.env['HF_TOKEN'] },
+      others: updateContacts(updatesSwitch.parse(program.updates).feed),
       can: { paths: true, dragOut: false, reveal: false, pickFolder: false },
     });
   };

@@ -372,6 +372,8 @@ export const settingFields = z.object({
   dailyBackup: z.boolean(),
   /** Nothing is contacted, whatever is asked. */
   offline: z.boolean(),
+  /** The desktop app looks for a newer one once a day, where updates are switched on at all. */
+  dailyUpdates: z.boolean(),
   /** How the window looks, speaks and moves; `system`: as this machine is set. */
   theme: z.enum(['system', 'light', 'dark']),
   language: z.enum(['system', ...languages]),
@@ -383,7 +385,7 @@ export const settingFields = z.object({
   /** The first start has been seen. */
   welcomed: z.boolean(),
 });
-const { previewSeconds, device, keepLatents, threads, dailyBackup, offline, theme, language, motion, shortcuts, welcomed } =
+const { previewSeconds, device, keepLatents, threads, dailyBackup, offline, dailyUpdates, theme, language, motion, shortcuts, welcomed } =
   settingFields.shape;
 export const settings = z.object({
   version,
@@ -393,6 +395,7 @@ export const settings = z.object({
   threads: threads.default(null),
   dailyBackup: dailyBackup.default(true),
   offline: offline.default(false),
+  dailyUpdates: dailyUpdates.default(false),
   theme: theme.default('system'),
   language: language.default('system'),
   motion: motion.default('system'),

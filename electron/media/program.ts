@@ -6,6 +6,8 @@ import { fileURLToPath } from 'node:url';
 /** What comes with the program, by absolute paths. */
 export interface Program {
   readonly version: string;
+  /** The switch for updates, as `package.json` has it. */
+  readonly updates: unknown;
   /** Toybox, the photos of its toys, and the list of checkpoints. */
   readonly assets: string;
   /** The built window. */
@@ -35,9 +37,10 @@ export function programAt(url: string): Program {
   const compiled = url.endsWith('.js');
   const [archive, resources] = /^(.*)[\\/]app\.asar(?:\.unpacked)?(?=[\\/]dist[\\/]app$)/.exec(code) ?? [];
   const root = archive ?? (compiled ? path.resolve(code, '../..') : code);
-  const { version } = JSON.parse(readFileSync(path.join(code, 'package.json'), 'utf8')) as { version: string };
+  const { version, updates } = JSON.parse(readFileSync(path.join(code, 'package.json'), 'utf8')) as { version: string; updates: unknown };
   return {
     version,
+    updates,
     assets: path.join(resources ?? root, 'assets'),
     window: path.join(resources ?? root, resources === undefined ? 'dist/renderer' : 'renderer'),
     icon: path.join(root, 'build/icons/64x64.png'),

@@ -5,6 +5,7 @@ import { openLibrary } from '../cli/library.ts';
 import type { AskedOfPage } from '../contract/bridge.ts';
 import { event as studioEvent } from '../contract/events.ts';
 import { settings as settingsSchema } from '../contract/records.ts';
+import { updatesSwitch } from '../contract/updates.ts';
 import type { Opened } from '../contract/wire.ts';
 import { startScriptsBy } from '../media/children.ts';
 import { program } from '../media/program.ts';
@@ -27,7 +28,8 @@ import {
   webPreferences,
   type MenuAction,
 } from './window.ts';
-import { shellWords, type Language, type ShellWords } from './words.ts';
+import { languageOf, shellWords, type Language, type ShellWords } from './words.ts';
+import type { Updates } from './updates.ts';
 import { clipsIn, followWork, quitting } from './work.ts';
 
 /** What of Electron is used, and nothing else. */
@@ -51,8 +53,9 @@ export type ElectronUsed = Pick<
 
 /** Starts the app, or, with `--headless`, the command line.
  * @param argv the process's
+ * @param switched the switch for updates, as package.json has it
  * @returns when it runs; or at once where another one runs already, which then has come forward */
-export async function start(electron: ElectronUsed, argv: readonly string[]): Promise<void> {
+export async function start(electron: ElectronUsed, argv: readonly string[], switched = updatesSwitch.parse(program.updates)): Promise<void> {
   const { app } = electron;
   const headless = argv.indexOf('--headless');
   if (headless >= 0) {
@@ -180,8 +183,11 @@ export async function start(electron: ElectronUsed, argv: readonly string[]): Pr
     owner: () => library.owner,
     close: async () => {
       work.stop();
+      const install = await updates?.ending(); // asks the library, so before it is closed
+      updates?.stop();
       await library.close();
       places.close();
+      await install?.();
     },
     abandon: () => places.close(), // an engine sees that its owner has gone, and goes too
     show: (running, seconds) => {
@@ -200,8 +206,23 @@ export async function start(electron: ElectronUsed, argv: readonly string[]): Pr
         if (!canceled) hand(filePaths);
       });
   };
-  const showMenu = () =>
-    electron.Menu.setApplicationMenu(electron.Menu.buildFromTemplate(menuTemplate(process.platform, words().menu, act, { development })));
+  let updates: Updates | undefined;
+  const showMenu = () => {
+    const items = menuTemplate(process.platform, words().menu, act, { development, updates: updates?.menu() ?? [] });
+    electron.Menu.setApplicationMenu(electron.Menu.buildFromTemplate(items));
+  };
+  if (switched.feed !== null) {
+    const { connectUpdates } = await import('./connect-updates.ts'); // nothing of it is loaded where the switch is off
+    const language = () => languageOf(spoken, app.getLocale());
+    updates = connectUpdates(electron, {
+      on: { ...switched, feed: switched.feed },
+      transport,
+      version: program.version,
+      language,
+      changed: showMenu,
+      window: () => window,
+    });
+  }
   const readSettings = async () => {
     const reply = await transport.call('settings.show', undefined);
     const read = 'value' in reply ? settingsSchema.safeParse(reply.value) : undefined;

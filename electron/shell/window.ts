@@ -157,7 +157,10 @@ export function menuTemplate(
   platform: NodeJS.Platform,
   words: MenuWords,
   act: (action: MenuAction) => void,
-  { development = false }: Pick<Circumstances, 'development'> = {},
+  {
+    development = false,
+    updates = [],
+  }: Pick<Circumstances, 'development'> & { readonly updates?: readonly MenuItemConstructorOptions[] } = {},
 ): MenuItemConstructorOptions[] {
   type Item = MenuItemConstructorOptions;
   const mac = platform === 'darwin';
@@ -174,6 +177,7 @@ export function menuTemplate(
     label: 'Protagonist', // the system writes the bundle's name there, in any case
     submenu: [
       role(words.about, 'about'),
+      ...updates,
       line,
       settings,
       line,
@@ -239,7 +243,10 @@ export function menuTemplate(
   const help: Item = {
     label: words.help,
     role: 'help',
-    submenu: [of(words.shortcuts, 'keys.show'), ...(mac ? [] : [line, role(words.about, 'about')])],
+    submenu: [
+      of(words.shortcuts, 'keys.show'),
+      ...(mac ? [] : [...(updates.length > 0 ? [line, ...updates] : []), line, role(words.about, 'about')]),
+    ],
   };
   return [...(mac ? [program] : []), file, edit, view, window, help];
 }

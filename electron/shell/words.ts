@@ -194,7 +194,7 @@ const all: Readonly<Record<Language, ShellWords>> = {
 
 /** @param chosen as the settings say it
  * @param system the system's, as Electron names it: `de-AT` */
-export function shellWords(chosen: 'system' | Language, system: string): ShellWords {
-  const spoken = chosen === 'system' ? languages.find(l => system.toLowerCase().split('-')[0] === l) : chosen;
-  return all[spoken ?? 'en'];
-}
+export const shellWords = (chosen: 'system' | Language, system: string): ShellWords => all[languageOf(chosen, system)];
+/** The language that is spoken: English where the system speaks none of ours. */
+export const languageOf = (chosen: 'system' | Language, system: string): Language =>
+  (chosen === 'system' ? languages.find(l => system.toLowerCase().split('-')[0] === l) : chosen) ?? 'en';

@@ -16,7 +16,7 @@ import { fileError } from '../media/error.ts';
 import type { Catalogue, Embedded } from './checkpoints.ts';
 import { finished, receiptName, startDownload, unfinished, type Download, type Downloadable } from './downloads.ts';
 import type { Library } from './library.ts';
-import { offlineText, openNetwork, type Network, type NetworkOptions } from './network.ts';
+import { offlineText, openNetwork, type Contact, type Network, type NetworkOptions } from './network.ts';
 import { folderIn } from './rows.ts';
 import { accessTo, type Access, type Secrets } from './secrets.ts';
 import { remember, remembered } from './settings.ts';
@@ -29,6 +29,8 @@ export interface KnownOptions {
   readonly hub: { readonly endpoint?: NetworkOptions['endpoint']; readonly token?: string | undefined };
   /** Keeps the access token that a person enters. */
   readonly secrets: Secrets;
+  /** Who else this program may contact, for the list; not through this. */
+  readonly others?: readonly Contact[] | undefined;
   readonly weights: Pick<Catalogue, 'at' | 'adopt' | 'checkpoints' | 'files' | 'remove'>;
   /** The switch as it is set now. */
   readonly offline: () => boolean;

@@ -69,6 +69,8 @@ export interface NetworkOptions {
   /** The access token for the endpoint, asked for at each request: nobody else is sent it, also not whom the endpoint sends on to. Over http it goes to this machine alone, since no other endpoint has http. */
   readonly token?: () => Promise<string | undefined>;
   readonly offline?: boolean;
+  /** Who may be contacted beside the endpoint; Hugging Face if not given. Where the endpoint is among them, nobody else is, and it has to be on the public internet. */
+  readonly listed?: readonly Contact[];
   /** Seconds without a byte after which a connection counts as dead. */
   readonly idleSeconds?: number;
   /** The system's look-up of names; tests have their own. */
@@ -122,8 +124,8 @@ function nat64(address: string): string | undefined {
 /** A URL's host without the brackets of IPv6. */
 const hostOf = (url: URL): string => url.hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '');
 const isBelow = (host: string, domain: string): boolean => isIP(domain) === 0 && host.endsWith(`.${domain}`);
-const isListed = (host: string): boolean =>
-  huggingFace.some(({ host: known }) => (known.startsWith('*.') ? isBelow(host, known.slice(2)) : host === known));
+const isListedIn = (listed: readonly Contact[], host: string): boolean =>
+  listed.some(({ host: known }) => (known.startsWith('*.') ? isBelow(host, known.slice(2)) : host === known));
 const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 
 /** The hub's address as a person gave it.
@@ -142,10 +144,11 @@ function parseEndpoint(given: string): URL {
 }
 
 /** Why a URL is not to be contacted; undefined where it may be. Nothing is looked up for it. */
-export function refusal(url: URL, endpoint: URL): string | undefined {
+export function refusal(url: URL, endpoint: URL, listed: readonly Contact[] = huggingFace): string | undefined {
   const host = hostOf(url),
     own = hostOf(endpoint);
-  if (host !== own && !isListed(host) && !isBelow(host, own)) return 'it is not among the hosts that may be contacted';
+  if (host !== own && !isListedIn(listed, host) && (isListedIn(listed, own) || !isBelow(host, own)))
+    return 'it is not among the hosts that may be contacted';
   if (url.protocol !== 'https:' && !(url.protocol === 'http:' && endpoint.protocol === 'http:' && host === own))
     return 'it is not encrypted';
   if (url.username !== '' || url.password !== '') return 'its address holds a name or a password';
@@ -171,11 +174,13 @@ export function openNetwork({
   endpoint: given = '',
   token = () => Promise.resolve(undefined),
   offline = false,
+  listed = huggingFace,
   idleSeconds = 30,
   lookup = lookUp,
 }: NetworkOptions = {}): Network {
   const endpoint = parseEndpoint(given.trim() || 'https://huggingface.co'),
-    own = hostOf(endpoint);
+    own = hostOf(endpoint),
+    isListed = (host: string): boolean => isListedIn(listed, host);
   let switched = offline,
     online = new AbortController();
 
@@ -272,12 +277,8 @@ export function openNetwork({
       else if (online.signal.aborted) online = new AbortController();
     },
     contacts: isListed(own)
-      ? huggingFace
-      : [
-          { host: own, why: 'the hub that HF_ENDPOINT names' },
-          { host: `*.${own}`, why: 'where it may keep its large files' },
-          ...huggingFace,
-        ],
+      ? listed
+      : [{ host: own, why: 'the hub that HF_ENDPOINT names' }, { host: `*.${own}`, why: 'where it may keep its large files' }, ...listed],
     get: async (target, { headers = {}, signal: asked }) => {
       let url = typeof target === 'string' ? new URL(target, endpoint) : target;
       const sentOn: IncomingHttpHeaders[] = [],
@@ -286,7 +287,7 @@ export function openNetwork({
         if (switched) throw new NetworkError(offlineText, { again: false });
         signal.throwIfAborted();
         const from = url,
-          reason = refusal(url, endpoint);
+          reason = refusal(url, endpoint, listed);
         if (reason !== undefined)
           throw new NetworkError(
             `${hops === 0 ? 'cannot contact' : `${own} sends on to`} ${url.protocol}//${url.host}, and ${reason}: nothing was sent there`,
@@ -329,6 +330,15 @@ export function openNetwork({
     },
   };
 }
+
+/** Who is contacted for a newer Protagonist, for the list of all that may be contacted: nobody where there is no feed. */
+export const updateContacts = (feed: string | null): readonly Contact[] =>
+  feed === null ? [] : [{ host: hostOf(new URL(feed)), why: 'whether there is a newer Protagonist, and its package, when you ask for it' }];
+
+/** The way to the host of a feed and to no other: also not where it sends on to one. It is told nothing of this machine.
+ * @param feed the folder of `updates.feed`, which is https */
+export const openUpdates = (feed: string, options: Pick<NetworkOptions, 'offline' | 'idleSeconds' | 'lookup'> = {}): Network =>
+  openNetwork({ ...options, endpoint: feed, listed: updateContacts(feed) });
 
 async function* bodyOf(answer: IncomingMessage, explain: (error: unknown) => unknown): AsyncGenerator<Buffer, void> {
   try {

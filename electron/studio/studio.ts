@@ -44,6 +44,8 @@ export interface StudioOptions {
   readonly hub?: KnownOptions['hub'];
   /** Keeps the hub's access token; for the session if not given. */
   readonly secrets?: Secrets;
+  /** Who else the program may contact. */
+  readonly others?: KnownOptions['others'];
   /** Looks at this machine; asked once a start, and only when somebody wants to know. */
   readonly machine: () => Promise<Machine>;
   /** The subjects that come with the program; none if not given. */
@@ -97,6 +99,7 @@ export async function startStudio(options: StudioOptions): Promise<Studio> {
     embedded: options.embedded,
     hub: options.hub ?? {},
     secrets: options.secrets ?? sessionSecrets(),
+    others: options.others,
     weights,
     offline: () => settings.current().offline,
     describe: error => describeFailure(error, home),

@@ -14,9 +14,10 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 /** The program as its module would see it, were it in this folder. */
 function at(code: string, ending: 'ts' | 'js', version = '1.2.3') {
   mkdirSync(path.join(folder, code), { recursive: true });
-  writeFileSync(path.join(folder, code, 'package.json'), JSON.stringify({ name: 'protagonist', version }));
+  writeFileSync(path.join(folder, code, 'package.json'), JSON.stringify({ name: 'protagonist', version, updates: { feed: null, keys: [] } }));
   const url = (file: string): string => pathToFileURL(path.join(folder, code, file)).href;
-  const { scriptAt, ...places } = programAt(url(`electron/media/program.${ending}`));
+  const { scriptAt, updates, ...places } = programAt(url(`electron/media/program.${ending}`));
+  assert.deepEqual(updates, { feed: null, keys: [] });
   return {
     places: Object.fromEntries(
       Object.entries(places).map(([name, place]) => [
