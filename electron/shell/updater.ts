@@ -65,15 +65,12 @@ export async function openUpdater({ kind, version, folder, packaged, make = real
   if (kind === 'deb') throw new UpdateRefused('a .deb is updated by the package manager, or downloaded and installed by hand');
   let offered: Offer | undefined, // what our feed has
     fetch: ((to: string) => Promise<void>) | undefined,
-    quit = Promise.withResolvers<void>(); // it would end the app now
+    quit = Promise.withResolvers<unknown>(), // it would end the app now
+    failure: Error | undefined;
 
-  const infoOf = ({ version, file, size, sha512, released }: Offer): UpdateInfo => ({
-    version,
-    files: [{ url: file, size, sha512 }],
-    path: file,
-    sha512,
-    releaseDate: released,
-  });
+  // without what is deprecated, and read nowhere
+  const infoOf = ({ version, file, size, sha512, released }: Offer) =>
+    ({ version, files: [{ url: file, size, sha512 }], releaseDate: released }) as Partial<UpdateInfo> as UpdateInfo;
   /** Stands where electron-updater would ask a server. The host in its addresses is none: nothing is fetched by them. */
   class VerifiedFeed {
     readonly fileExtraDownloadHeaders = null;
@@ -99,7 +96,7 @@ export async function openUpdater({ kind, version, folder, packaged, make = real
       baseCachePath: folder,
       whenReady: () => Promise.resolve(),
       relaunch: untouched('start the program anew'),
-      quit: () => quit.resolve(),
+      quit: () => quit.resolve(undefined),
       onQuit: untouched('install when the program ends'),
     },
   );
@@ -111,7 +108,6 @@ export async function openUpdater({ kind, version, folder, packaged, make = real
   updater.disableWebInstaller = true;
   updater.disableDifferentialDownload = true; // parts of packages are in no feed
   updater.logger = null;
-  let failure: Error | undefined;
   updater.on('error', error => (failure = error));
   Object.assign(updater, {
     httpExecutor: {
@@ -126,6 +122,7 @@ export async function openUpdater({ kind, version, folder, packaged, make = real
     },
   });
 
+  const whyNot = () => failure ?? new Error('it was not installed');
   return {
     take: async (offer, fetchIt) => {
       offered = offer;
@@ -144,7 +141,7 @@ export async function openUpdater({ kind, version, folder, packaged, make = real
     install: async () => {
       failure = undefined;
       if (kind !== 'mac') {
-        if (!updater.install!(true, false)) throw failure ?? new Error('it was not installed');
+        if (!updater.install!(true, false)) throw whyNot();
         return;
       }
       // the system fetches it from this process, checks its signature, and puts it there when the process has ended

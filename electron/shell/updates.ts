@@ -341,6 +341,9 @@ export function followUpdates(options: UpdatesOptions): Updates {
       cancelId: Math.max(0, buttons.length - 1),
     }).then(({ response }) => response);
 
+  const tell = async (message: string, detail: string): Promise<void> => {
+    await say(message, detail);
+  };
   /** @returns a sentence where there is nothing */
   const check = async (): Promise<string | undefined> => {
     if (!go({ is: 'check' })) return undefined;
@@ -420,19 +423,19 @@ export function followUpdates(options: UpdatesOptions): Updates {
         return;
       }
       const first = await inTheWay();
-      if (first !== undefined) return void (await say(none, first));
+      if (first !== undefined) return await tell(none, first);
       const nothing = await check();
-      if (nothing !== undefined) return void (await say(none, nothing));
+      if (nothing !== undefined) return await tell(none, nothing);
       const offer = available();
       if (offer) {
         if ((await say(found(offer.version, Math.ceil(offer.size / 1e6)), offer.notes, [fetchIt, later])) !== 0) return;
         const since = await inTheWay(); // the dialog may have been there for long
-        if (since !== undefined) return void (await say(failed, since));
+        if (since !== undefined) return await tell(failed, since);
         await download();
       }
       await whenReady();
     } catch (error) {
-      if (!stopped) await say(failed, textOf(error));
+      if (!stopped) await tell(failed, textOf(error));
     }
   };
   const available = () => (state.at === 'available' ? state.offer : undefined);
