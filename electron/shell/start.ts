@@ -17,6 +17,7 @@ import { byUtilityProcess } from './children.ts';
 import { connectWindow, windowAnswer } from './ipc.ts';
 import { answering, origin, privileges, refusing } from './protocol.ts';
 import { keyringSecrets } from './secrets.ts';
+import { withoutSwitches } from './switches.ts';
 import {
   boundsWithin,
   bringForward,
@@ -57,6 +58,7 @@ export type ElectronUsed = Pick<
  * @returns when it runs; or at once where another one runs already, which then has come forward */
 export async function start(electron: ElectronUsed, argv: readonly string[], switched = updatesSwitch.parse(program.updates)): Promise<void> {
   const { app } = electron;
+  const refused = app.isPackaged ? withoutSwitches(app.commandLine) : undefined;
   const headless = argv.indexOf('--headless');
   if (headless >= 0) {
     const { main } = await import('../cli.ts');
@@ -80,8 +82,8 @@ export async function start(electron: ElectronUsed, argv: readonly string[], swi
   await app.whenReady();
   let spoken: 'system' | Language = 'system';
   const words = (): ShellWords => shellWords(spoken, app.getLocale());
-  if (!development && app.commandLine.hasSwitch('no-sandbox')) {
-    electron.dialog.showErrorBox(words().notStarted, words().noSandbox);
+  if (refused !== undefined) {
+    electron.dialog.showErrorBox(words().notStarted, refused === 'no-sandbox' ? words().noSandbox : words().refusedSwitch(refused));
     return app.exit(1);
   }
 

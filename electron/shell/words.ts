@@ -13,6 +13,8 @@ export interface ShellWords {
   /** Why the program does not start, above the sentence that says it. */
   readonly notStarted: string;
   readonly noSandbox: string;
+  /** @param name of the switch, without its dashes */
+  readonly refusedSwitch: (name: string) => string;
   /** While an end waits. */
   readonly leaving: (clips: number, seconds: number) => { readonly title: string; readonly body: string };
   readonly pageDied: string;
@@ -68,6 +70,8 @@ const all: Readonly<Record<Language, ShellWords>> = {
     notStarted: 'Protagonist cannot start',
     noSandbox:
       'It was started with --no-sandbox, which takes the walls around its window away. On Linux this happens where the system forbids unprivileged user namespaces: install the .deb package, which asks for them, or allow them.',
+    refusedSwitch: name =>
+      `It was started with --${name}, which would open its window to other programs or take its walls away. Start it without.`,
     leaving: (clips, seconds) => ({
       title: 'Protagonist is closing',
       body: `It finishes the step of ${clips === 1 ? 'the clip' : `${clips} clips`} that is being painted, at most ${seconds} s. Painting goes on at the next start. Quit once more to end at once.`,
@@ -126,6 +130,8 @@ const all: Readonly<Record<Language, ShellWords>> = {
     notStarted: 'Protagonist kann nicht starten',
     noSandbox:
       'Es wurde mit --no-sandbox gestartet, was die Wände um sein Fenster wegnimmt. Unter Linux geschieht das, wo das System User-Namespaces für alle verbietet: Installiere das .deb-Paket, das sie anfordert, oder erlaube sie.',
+    refusedSwitch: name =>
+      `Es wurde mit --${name} gestartet, was sein Fenster für andere Programme öffnen oder seine Wände wegnehmen würde. Starte es ohne diese Option.`,
     leaving: (clips, seconds) => ({
       title: 'Protagonist wird beendet',
       body: `Der Schritt, an dem gerade gemalt wird (${clips === 1 ? 'ein Clip' : `${clips} Clips`}), wird noch fertig, höchstens ${seconds} s. Beim nächsten Start geht es dort weiter. Noch einmal beenden: sofort.`,
@@ -181,6 +187,7 @@ const all: Readonly<Record<Language, ShellWords>> = {
     notStarted: 'لا يمكن بدء Protagonist',
     noSandbox:
       'بدأ البرنامج بالخيار ‎--no-sandbox الذي يزيل الجدران حول نافذته. يحدث هذا في لينكس حيث يمنع النظام مساحات أسماء المستخدمين: ثبّت حزمة ‎.deb التي تطلبها، أو اسمح بها.',
+    refusedSwitch: name => `بدأ البرنامج بالخيار \u200E--${name} الذي قد يفتح نافذته لبرامج أخرى أو يزيل جدرانها. شغّله من دونه.`,
     leaving: (clips, seconds) => ({
       title: 'يجري إغلاق Protagonist',
       body: `تُكمَل الخطوة الجارية (المقاطع: ${clips}) خلال ${seconds} ث على الأكثر، ويُستأنف الرسم عند البدء التالي. أنهِ مرة أخرى للإغلاق فورًا.`,

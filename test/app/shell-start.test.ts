@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { overWire } from '../../electron/contract/wire.ts';
 import { start } from '../../electron/shell/start.ts';
+import { refusedSwitches } from '../../electron/shell/switches.ts';
 import { fakeElectron, type Fake, type FakeWindow } from '../support/electron.ts';
 import { root, sleep } from '../support/run.ts';
 
@@ -143,6 +144,25 @@ test('a packed one refuses to run without its sandbox, and says why', async () =
   assert.equal(await fake.ended, 1);
   assert.match(String(argsOf(fake, 'dialog.showErrorBox')[0]?.[1]), /--no-sandbox/);
   assert.equal(fake.windows.length, 0);
+});
+
+test('a packed one takes away what opens it to other programs, and does not start; who works on it may have it', async () => {
+  for (const name of refusedSwitches.filter(name => name !== 'no-sandbox')) {
+    const fake = fakeElectron(folder, { packed: true, switches: [name] });
+    await start(fake.electron, ['protagonist']);
+    assert.equal(await fake.ended, 1);
+    assert.deepEqual(argsOf(fake, 'commandLine.removeSwitch'), [[name]]);
+    assert.ok(names(fake).indexOf('commandLine.removeSwitch') < names(fake).indexOf('app.whenReady'), 'too late');
+    assert.match(String(argsOf(fake, 'dialog.showErrorBox')[0]?.[1]), new RegExp(`--${name}, `));
+    assert.equal(fake.windows.length, 0);
+  }
+  const headless = fakeElectron(folder, { packed: true, switches: ['no-sandbox', 'remote-debugging-port'] });
+  await start(headless.electron, ['protagonist', '--headless', 'subject', 'list', '--json']);
+  assert.equal(await headless.ended, 0); // it has no window; what would let others in is gone all the same
+  assert.deepEqual(argsOf(headless, 'commandLine.removeSwitch'), [['no-sandbox'], ['remote-debugging-port']]);
+  const development = fakeElectron(folder, { switches: ['remote-debugging-port'], first: false });
+  await start(development.electron, ['protagonist']);
+  assert.deepEqual(argsOf(development, 'commandLine.removeSwitch'), []);
 });
 
 test('with --headless it is the command line', async () => {

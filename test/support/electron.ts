@@ -169,7 +169,10 @@ export function fakeElectron(
       getPath: () => userData,
       quit: note('app.quit', quit),
       exit: note('app.exit', (status = 0) => ended.resolve(status)),
-      commandLine: strict<Electron.CommandLine>('commandLine', { hasSwitch: (name: string) => switches.includes(name) }),
+      commandLine: strict<Electron.CommandLine>('commandLine', {
+        hasSwitch: (name: string) => switches.includes(name),
+        removeSwitch: note('commandLine.removeSwitch'),
+      }),
     }),
     BrowserWindow: BrowserWindow as unknown as typeof Electron.BrowserWindow,
     dialog: strict<Electron.Dialog>('dialog', {
