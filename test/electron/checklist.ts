@@ -195,11 +195,11 @@ const written: readonly Row[] = [
     what: 'The built window asks for nothing from elsewhere',
     where: 'renderer/index.html',
     check: ({ built, sources }, wrong) => {
-      const documents = built.size > 0 ? built : new Map([...sources].filter(([file]) => file === 'renderer/index.html'));
+      const documents = [...built, ...sources].filter(([file]) => !/\.(ts|svelte|json)$/.test(file) && !file.startsWith('electron/'));
       for (const [file, text] of documents)
         for (const [, url = ''] of text.matchAll(/(?:\b(?:src|href|action)=|url\(\s*|@import\s+)["']?([^"')\s>]+)/g))
           if (/^(?:[a-z][a-z0-9+.-]*:|\/\/)/i.test(url) && !url.startsWith('data:')) wrong(`${file} asks for ${url}.`);
-      return built.size > 0 ? `${built.size} documents and styles` : 'not built: the source of its page alone';
+      return built.size > 0 ? `${documents.length} documents and styles` : 'the window is not built: the source of its page alone';
     },
   },
   // 2 to 4

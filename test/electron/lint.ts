@@ -408,26 +408,41 @@ function markupOf(text: string): readonly Tag[] {
   return found;
 }
 
+/** What a rule has found in a text before: most of what is read is what was read. */
+const known = new Map<RuleName, Map<string, readonly string[]>>();
+
+/** What one file alone breaks. */
+function lintFile(rule: Rule, file: string, text: string): string[] {
+  const found: string[] = [];
+  if (rule.typescript && isCode(file)) {
+    const source = treeOf(file, text);
+    const look = (node: ts.Node): void => {
+      rule.typescript!({ file, node, source }, what =>
+        found.push(`${file}:${source.getLineAndCharacterOfPosition(node.getStart(source)).line + 1}: ${what}.`),
+      );
+      ts.forEachChild(node, look);
+    };
+    look(source);
+  }
+  if (rule.markup && file.endsWith('.svelte'))
+    for (const tag of markupOf(text))
+      rule.markup(tag, what => found.push(`${file}:${text.slice(0, tag.start).split('\n').length}: ${what}.`));
+  return found;
+}
+
 /** Holds the sources to one rule.
  * @returns a sentence for each place that breaks it, none where all is well */
 export function lint(sources: Sources, name: RuleName): string[] {
   const rule: Rule = rules[name],
+    before = known.get(name) ?? new Map<string, readonly string[]>(),
     found: string[] = [];
+  known.set(name, before);
   for (const [file, text] of sources) {
     if (!rule.of(file)) continue;
-    if (rule.typescript && isCode(file)) {
-      const source = treeOf(file, text);
-      const look = (node: ts.Node): void => {
-        rule.typescript!({ file, node, source }, what =>
-          found.push(`${file}:${source.getLineAndCharacterOfPosition(node.getStart(source)).line + 1}: ${what}.`),
-        );
-        ts.forEachChild(node, look);
-      };
-      look(source);
-    }
-    if (rule.markup && file.endsWith('.svelte'))
-      for (const tag of markupOf(text))
-        rule.markup(tag, what => found.push(`${file}:${text.slice(0, tag.start).split('\n').length}: ${what}.`));
+    const key = `${file}\n${text}`,
+      there = before.get(key) ?? lintFile(rule, file, text);
+    before.set(key, there);
+    found.push(...there);
   }
   rule.whole?.(sources, (file, what) => found.push(`${file}: ${what}.`));
   return [...new Set(found)];

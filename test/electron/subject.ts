@@ -80,6 +80,23 @@ registerHooks({
   },
 });
 
+/** Read once: only what is changed differs. */
+const once = <T>(read: () => T): (() => T) => {
+  let had: { readonly value: T } | undefined;
+  return () => (had ??= { value: read() }).value;
+};
+const unchanged = once(() => readSources(root)),
+  unchangedBuilt = once(
+    () =>
+      new Map(
+        globSync('dist/renderer/**/*.{html,css}', { cwd: root }).map(file => [
+          file.replaceAll('\\', '/'),
+          readFileSync(join(root, file), 'utf8'),
+        ]),
+      ),
+  ),
+  declarations = once(() => readFileSync(join(root, 'node_modules/electron/electron.d.ts'), 'utf8'));
+
 /** @param edits each must be of a text that is there, once
  * @param today what day it is */
 export function subjectOf(edits: readonly Edit[] = [], today = new Date()): Subject {
@@ -139,7 +156,7 @@ export function subjectOf(edits: readonly Edit[] = [], today = new Date()): Subj
     sources,
     built,
     today,
-    declarations: readFileSync(join(root, 'node_modules/electron/electron.d.ts'), 'utf8'),
+    declarations: declarations(),
     installed: (JSON.parse(readFileSync(join(root, 'node_modules/electron/package.json'), 'utf8')) as { version: string }).version,
     load,
     started: ({ packed = false, switches = [] } = {}) => {
