@@ -8,6 +8,8 @@ export interface Program {
   readonly version: string;
   /** The switch for updates, as `package.json` has it. */
   readonly updates: unknown;
+  /** The folder of a package's resources; in the tree, the tree. */
+  readonly resources: string;
   /** Toybox, the photos of its toys, and the list of checkpoints. */
   readonly assets: string;
   /** The built window. */
@@ -41,6 +43,7 @@ export function programAt(url: string): Program {
   return {
     version,
     updates,
+    resources: resources ?? root,
     assets: path.join(resources ?? root, 'assets'),
     window: path.join(resources ?? root, resources === undefined ? 'dist/renderer' : 'renderer'),
     icon: path.join(root, 'build/icons/64x64.png'),

@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BrowserWindow } from 'electron';
+import { program } from '../media/program.ts';
 import type { ElectronUsed } from './start.ts';
 import { followUpdates, packageKind, type Updates, type UpdatesOptions } from './updates.ts';
 
@@ -20,7 +21,7 @@ export function connectUpdates(
   return followUpdates({
     ...options,
     userData,
-    kind: packageKind({ platform: process.platform, packaged, resources: process.resourcesPath, env: process.env }),
+    kind: packageKind({ platform: process.platform, packaged, resources: program.resources, env: process.env }),
     ask: said => {
       const at = window();
       return at ? dialog.showMessageBox(at, said) : dialog.showMessageBox(said);

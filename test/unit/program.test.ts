@@ -14,7 +14,10 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 /** The program as its module would see it, were it in this folder. */
 function at(code: string, ending: 'ts' | 'js', version = '1.2.3') {
   mkdirSync(path.join(folder, code), { recursive: true });
-  writeFileSync(path.join(folder, code, 'package.json'), JSON.stringify({ name: 'protagonist', version, updates: { feed: null, keys: [] } }));
+  writeFileSync(
+    path.join(folder, code, 'package.json'),
+    JSON.stringify({ name: 'protagonist', version, updates: { feed: null, keys: [] } }),
+  );
   const url = (file: string): string => pathToFileURL(path.join(folder, code, file)).href;
   const { scriptAt, updates, ...places } = programAt(url(`electron/media/program.${ending}`));
   assert.deepEqual(updates, { feed: null, keys: [] });
@@ -30,7 +33,13 @@ function at(code: string, ending: 'ts' | 'js', version = '1.2.3') {
 }
 
 test('in the tree and compiled beside it, the things are those of the tree', () => {
-  const things = { assets: 'tree/assets', window: 'tree/dist/renderer', icon: 'tree/build/icons/64x64.png', ffmpeg: undefined };
+  const things = {
+    resources: 'tree',
+    assets: 'tree/assets',
+    window: 'tree/dist/renderer',
+    icon: 'tree/build/icons/64x64.png',
+    ffmpeg: undefined,
+  };
   const tree = at('tree', 'ts');
   assert.deepEqual(tree.places, { version: '1.2.3', ...things });
   assert.equal(tree.script('../engine/main.ts', 'electron/cli/engine'), 'tree/electron/engine/main.ts');
@@ -44,6 +53,7 @@ test('in a package they are resources, and scripts lie beside the archive, from 
     const packed = at(`resources/${archive}/dist/app`, 'js');
     assert.deepEqual(packed.places, {
       version: '1.2.3',
+      resources: 'resources',
       assets: 'resources/assets',
       window: 'resources/renderer',
       icon: `resources/${archive}/build/icons/64x64.png`,
