@@ -33,7 +33,7 @@ import type { Language } from './words.ts';
 // How it was installed
 
 /** How this program came onto the machine; undefined where that is no package of ours, which then nothing may replace.
- * @param resources Electron's `process.resourcesPath` */
+ * @param resources the folder of the package's resources */
 export function packageKind({
   platform,
   packaged,
