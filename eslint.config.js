@@ -61,7 +61,7 @@ export default tseslint.config(
   { files: ['test/**'], rules: { '@typescript-eslint/no-floating-promises': 'off' } },
   // fakes stand where classes are expected
   {
-    files: ['test/support/electron.ts', 'test/support/utility.ts', 'test/support/utility-child.ts'],
+    files: ['test/support/electron.ts', 'test/support/utility.ts', 'test/support/utility-child.ts', 'test/electron/*.ts'],
     rules: {
       '@typescript-eslint/no-unsafe-class-instance-assignment': 'off',
       '@typescript-eslint/no-misused-spread': 'off',

@@ -5,7 +5,7 @@
  *
  * What each check refuses is shown by `checklist.test.ts`, with changed sources.
  */
-import { FuseState, getCurrentFuseWire, type FuseConfig } from '@electron/fuses';
+import { FuseState, getCurrentFuseWire } from '@electron/fuses';
 import { writeFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -98,8 +98,7 @@ function permissionsOf(declarations: string): string[] {
   return [...new Set(named)];
 }
 /** The window's handler of that name, as the session was given it. */
-const handler = <A extends readonly unknown[], R>({ fake }: Started, name: string): ((...args: A) => R) | undefined =>
-  fake.permissions[name] as unknown as ((...args: A) => R) | undefined;
+const handler = ({ fake }: Started, name: string) => fake.permissions[name] as ((...args: unknown[]) => unknown) | undefined;
 /** Emits to a window's contents. @returns whether it was prevented */
 function prevented(emitter: { emit(name: string, ...args: unknown[]): boolean }, name: string, details: object): boolean {
   let was = false;
@@ -178,13 +177,13 @@ const written: readonly Row[] = [
       const started = await subject.started({ packed: true });
       const loaded = windowOf(started, wrong)?.loaded ?? [];
       if (loaded.length !== 1 || loaded[0] !== own) wrong(`The window loads ${loaded.join(', ') || 'nothing'}.`);
-      const ask = handler<[{ url: string }, (said: { cancel?: boolean }) => void], void>(started, 'onBeforeRequest');
+      const ask = handler(started, 'onBeforeRequest');
       if (!ask) wrong('Nobody looks at requests.');
-      for (const url of elsewhere) ask?.({ url }, ({ cancel }) => { if (cancel !== true) wrong(`A request for ${url} is let through.`); }); // prettier-ignore
-      for (const url of [own, 'app://protagonist/media/c1/video', 'blob:app://protagonist/1-2']) ask?.({ url }, ({ cancel }) => { if (cancel === true) wrong(`${url} is canceled.`); }); // prettier-ignore
-      const verify = handler<[object, (said: number) => void], void>(started, 'setCertificateVerifyProc');
+      for (const url of elsewhere) ask?.({ url }, ({ cancel }: { cancel?: boolean }) => { if (cancel !== true) wrong(`A request for ${url} is let through.`); }); // prettier-ignore
+      for (const url of [own, 'app://protagonist/media/c1/video', 'blob:app://protagonist/1-2']) ask?.({ url }, ({ cancel }: { cancel?: boolean }) => { if (cancel === true) wrong(`${url} is canceled.`); }); // prettier-ignore
+      const verify = handler(started, 'setCertificateVerifyProc');
       if (!verify) wrong('Nobody looks at certificates.');
-      verify?.({}, said => { if (said !== -2) wrong('A certificate is accepted.'); }); // prettier-ignore
+      verify?.({}, (said: number) => { if (said !== -2) wrong('A certificate is accepted.'); }); // prettier-ignore
       return `${elsewhere.length} addresses canceled`;
     },
   },
@@ -236,10 +235,10 @@ const written: readonly Row[] = [
     check: async (subject, wrong) => {
       const started = await subject.started({ packed: true });
       const { contents } = started;
-      const request = handler<[unknown, string, (granted: boolean) => void, object], void>(started, 'setPermissionRequestHandler'),
-        look = handler<[unknown, string, string, object], boolean>(started, 'setPermissionCheckHandler'),
-        device = handler<[object], boolean>(started, 'setDevicePermissionHandler'),
-        screen = handler<[object, (streams: unknown) => void], void>(started, 'setDisplayMediaRequestHandler');
+      const request = handler(started, 'setPermissionRequestHandler'),
+        look = handler(started, 'setPermissionCheckHandler'),
+        device = handler(started, 'setDevicePermissionHandler'),
+        screen = handler(started, 'setDisplayMediaRequestHandler');
       if (!request || !look || !device || !screen) {
         wrong('A permission is left to Electron, which grants it.');
         return '';
@@ -249,7 +248,7 @@ const written: readonly Row[] = [
       if (all.length < 20) wrong('Electron’s types name too few permissions: they are written otherwise now.');
       const asked = (from: unknown, permission: string, isMainFrame: boolean, requestingUrl: string) => {
         let granted = false;
-        request(from, permission, answer => (granted = answer), { isMainFrame, requestingUrl });
+        request(from, permission, (answer: boolean) => (granted = answer), { isMainFrame, requestingUrl });
         return granted;
       };
       for (const permission of all) {
@@ -262,7 +261,7 @@ const written: readonly Row[] = [
           if (look(from, permission, origin, { isMainFrame })) wrong(`${permission}, looked up, is granted to ${origin}${isMainFrame ? '' : ' in a frame'}.`);
       } // prettier-ignore
       for (const deviceType of ['hid', 'serial', 'usb']) if (device({ deviceType, origin: 'app://protagonist' })) wrong(`A device is granted: ${deviceType}.`); // prettier-ignore
-      screen({}, streams => { if (streams !== null && Object.keys(streams as object).length > 0) wrong('The screen is granted.'); }); // prettier-ignore
+      screen({}, (streams: unknown) => { if (streams !== null && Object.keys(streams as object).length > 0) wrong('The screen is granted.'); }); // prettier-ignore
       return `${all.length - 1} permissions, ${may.size} given`;
     },
   },
@@ -532,7 +531,7 @@ const written: readonly Row[] = [
     check: async (subject, wrong) => {
       const { fuses, setFuses } = await subject.load<typeof AfterPack>('build/after-pack.ts');
       const { checkFuses } = await subject.load<typeof Check>('build/check.ts');
-      for (const sentence of checkFuses(fuses as FuseConfig)) wrong(sentence);
+      for (const sentence of checkFuses(fuses)) wrong(sentence);
       const folder = mkdtempSync(join(tmpdir(), 'protagonist-fuses-')),
         file = join(folder, 'program');
       try {
@@ -596,8 +595,7 @@ const written: readonly Row[] = [
       if (worlds.map(([name]) => name).join() !== 'protagonist') wrong(`The page is given ${worlds.map(([name]) => name).join(', ')}.`);
       for (const [name, value] of Object.entries(bridge)) if (typeof value !== 'function') wrong(`The bridge’s ${name} is no function.`);
       const odd = ['other:channel', 'ipcRenderer'] as never[];
-      for (const name of ['send', 'keep', 'pick', 'save', 'drag', 'reveal'] as const)
-        void (bridge[name] as (...said: never[]) => unknown)(...odd);
+      for (const name of ['send', 'keep', 'pick', 'save', 'drag', 'reveal'] as const) void bridge[name](...odd);
       for (const [, channel] of asked) if (!/^protagonist:[a-z]+$/.test(channel)) wrong(`The page has sent on ${channel}.`);
       const heard: unknown[][] = [];
       bridge.receive((...said) => void heard.push(said));

@@ -90,7 +90,7 @@ export const probes: readonly Probe[] = [
       must(before === 'function', `the page has no bridge: ${before}`);
       const changed = await inPage<string[]>(
         at,
-        `(() => { const was = window.protagonist, send = was.send; try { was.send = null } catch {} try { window.protagonist = {} } catch {} return [window.protagonist === was ? '' : 'the bridge', window.protagonist.send === send ? '' : 'a function of it', 'ipcRenderer' in window || 'contextBridge' in window ? 'the world: the preload’s names are in it' : ''].filter(Boolean) })()`,
+        `(() => { const was = window.protagonist, send = was.send; try { was.send = null } catch {} try { window.protagonist = {} } catch {} const changed = [window.protagonist === was ? '' : 'the bridge', window.protagonist.send === send ? '' : 'a function of it', 'ipcRenderer' in window || 'contextBridge' in window ? 'the world: the preload’s names are in it' : ''].filter(Boolean); try { window.protagonist = was; was.send = send } catch {} return changed })()`,
       );
       must(changed.length === 0, `the page could change ${list(changed)}`);
       return 'the bridge cannot be replaced';
@@ -194,6 +194,7 @@ export const probes: readonly Probe[] = [
         at,
         `(async () => {
         const ran = [];
+        await new Promise(done => setTimeout(done)); // what is run from outside may do what the page may not
         try { (0, eval)('1'); ran.push('eval') } catch {}
         try { new Function('return 1')(); ran.push('Function') } catch {}
         const script = document.createElement('script');

@@ -7,10 +7,10 @@
 import { getCurrentFuseWire, FuseState, FuseV1Options } from '@electron/fuses';
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { stripTypeScriptTypes } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import ts from 'typescript';
 import { z } from 'zod';
 import { fuses } from '../../build/after-pack.ts';
 import { root } from '../support/run.ts';
@@ -139,32 +139,29 @@ export interface Result {
 
 /** The environment of what is started: nothing of ours that would change how Electron starts, and a home of its own. */
 function environment(home: string): NodeJS.ProcessEnv {
-  const env: NodeJS.ProcessEnv = { ...process.env, PROTAGONIST_HOME: join(home, 'library') };
-  for (const name of ['ELECTRON_RUN_AS_NODE', 'NODE_OPTIONS', 'ELECTRON_NO_ATTACH_CONSOLE', 'NODE_TEST_CONTEXT']) delete env[name];
-  return env;
+  return { ...process.env, PROTAGONIST_HOME: join(home, 'library'), ELECTRON_RUN_AS_NODE: undefined, NODE_OPTIONS: undefined, NODE_TEST_CONTEXT: undefined }; // prettier-ignore
 }
 
+export type Modules = Pick<Told, 'shell' | 'ending' | 'preload'>;
 /** Where the shell's modules are that Electron can read (compiled ones where there are any, else the sources), and the preload. @throws CannotRun where the window is not built */
-function shellModules(): Pick<Told, 'shell' | 'ending' | 'preload'> {
-  const compiled = join(root, 'dist/app/electron/shell'),
-    sources = join(root, 'electron/shell');
+export function shellModules(at = root): Modules {
+  const compiled = join(at, 'dist/app/electron/shell'),
+    sources = join(at, 'electron/shell');
   const preload = [compiled, sources].map(folder => join(folder, 'preload.cjs')).find(file => existsSync(file));
-  if (preload === undefined || !existsSync(join(root, 'dist/renderer/index.html')))
+  if (preload === undefined || !existsSync(join(at, 'dist/renderer/index.html')))
     throw new CannotRun('The window is not built: `npm run build` first.');
   return existsSync(join(compiled, 'start.js')) ? { shell: compiled, ending: '.js', preload } : { shell: sources, ending: '.ts', preload };
 }
 
-async function ofSource(program: string, home: string, patience: number): Promise<Result[]> {
-  const modules = shellModules();
+async function ofSource(program: string, home: string, patience: number, modules: Modules): Promise<Result[]> {
   const app = join(home, 'app'),
     answers = join(home, 'answers.jsonl');
   mkdirSync(app);
   for (const name of ['probe', 'probes']) {
-    const text = stripTypeScriptTypes(readFileSync(join(import.meta.dirname, `${name}.ts`), 'utf8')).replaceAll(
-      `'./probes.ts'`,
-      `'./probes.mjs'`,
-    );
-    writeFileSync(join(app, `${name}.mjs`), text);
+    const { outputText } = ts.transpileModule(readFileSync(join(import.meta.dirname, `${name}.ts`), 'utf8'), {
+      compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2024, verbatimModuleSyntax: true },
+    });
+    writeFileSync(join(app, `${name}.mjs`), outputText.replaceAll(`'./probes.ts'`, `'./probes.mjs'`));
   }
   writeFileSync(join(app, 'answering.mjs'), `process.on('message', said => process.send({ said, owner: Number(process.argv[2]) }));\n`);
   writeFileSync(join(app, 'package.json'), JSON.stringify({ name: 'protagonist', version: '0.0.0', type: 'module', main: 'probe.mjs' }));
@@ -254,15 +251,16 @@ async function ofPacked(program: string, home: string, patience: number): Promis
 /** Asks what can be asked.
  * @param folder as the environment names it; undefined where it does not
  * @param patience milliseconds for each probe
+ * @param modules what is started; the app that is built here unless it is named
  * @throws CannotRun */
-export async function smoke(folder: string | undefined, patience: number): Promise<Result[]> {
+export async function smoke(folder: string | undefined, patience: number, modules?: Modules): Promise<Result[]> {
   const not = (why: string, rows = binaryRows): Result[] =>
     rows.map(({ id, item, what }) => ({ id, item, what, state: 'NOT RUN', text: why }));
   if (folder === undefined || folder === '') return not('needs a real Electron: ELECTRON_OVERRIDE_DIST_PATH names its folder');
   const { program, packed } = await findElectron(folder);
   const home = mkdtempSync(join(tmpdir(), 'protagonist-smoke-'));
   try {
-    const asked = packed ? await ofPacked(program, home, patience) : await ofSource(program, home, patience);
+    const asked = packed ? await ofPacked(program, home, patience) : await ofSource(program, home, patience, modules ?? shellModules());
     const others = binaryRows.filter(row => !asked.some(({ id }) => id === row.id));
     return [...asked, ...not(packed ? 'asked of an Electron that was not packed' : 'asked of a packed app', others)];
   } finally {

@@ -101,13 +101,8 @@ const unchanged = once(() => readSources(root)),
  * @param today what day it is */
 export function subjectOf(edits: readonly Edit[] = [], today = new Date()): Subject {
   const id = String(variants.size),
-    sources = new Map(readSources(root)),
-    built = new Map(
-      globSync('dist/renderer/**/*.{html,css}', { cwd: root }).map(file => [
-        file.replaceAll('\\', '/'),
-        readFileSync(join(root, file), 'utf8'),
-      ]),
-    ),
+    sources = new Map(unchanged()),
+    built = new Map(unchangedBuilt()),
     changed = new Map<string, string>();
   for (const [file, from, to] of edits) {
     const text = sources.get(file) ?? built.get(file);
