@@ -80,6 +80,17 @@ export const checkpointVerbs = [
     },
   }),
   verb({
+    name: 'checkpoint where',
+    takes: 'CHECKPOINT',
+    help: 'the folder that it lies in',
+    uses: ['checkpoints.list', 'media.locate'],
+    act: async ({ client, words: [word] }) => {
+      const { id } = await checkpointOf(client, word!),
+        { path } = await client.media.locate({ id });
+      return { json: { type: 'place', id, path }, text: [path] };
+    },
+  }),
+  verb({
     name: 'checkpoint remove',
     takes: 'CHECKPOINT',
     help: 'take it off the list; its files stay, unless they were downloaded and --files says so',
@@ -200,6 +211,17 @@ export const adapterVerbs = [
     act: async ({ client, words: [word, file] }) => {
       const adapter = await client.adapters.find({ id: (await adapterOf(client, word!)).id, path: pathOf(file!) });
       return adapterAnswer(adapter, `${adapter.name} (${adapter.id}) is there again`);
+    },
+  }),
+  verb({
+    name: 'adapter where',
+    takes: 'ADAPTER',
+    help: 'the file or folder that it lies in',
+    uses: ['adapters.list', 'media.locate'],
+    act: async ({ client, words: [word] }) => {
+      const { id } = await adapterOf(client, word!),
+        { path } = await client.media.locate({ id });
+      return { json: { type: 'place', id, path }, text: [path] };
     },
   }),
   verb({

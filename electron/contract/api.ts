@@ -512,7 +512,11 @@ export const api = {
       }),
       z.object({ base64: z.string(), bytes: z.number(), type: z.string() }),
     ),
-    /** Where a file lies, on hosts that can tell (`can.paths`): with `exports.command` the one answer with a path in it. */
-    locate: method(z.object({ id: z.union([photoId, clipId, exportId, pictureId]) }), z.object({ path: z.string() })),
+    /** Where a file, or what a checkpoint or an adapter consists of, lies, on hosts that can tell (`can.paths`): with `exports.command` the one answer with a
+     * path in it. */
+    locate: method(
+      z.object({ id: z.union([photoId, clipId, exportId, pictureId, checkpointId, adapterId]) }),
+      z.object({ path: z.string() }),
+    ),
   },
 } as const;

@@ -1,15 +1,23 @@
 /** @file What the window's preload gives its page as `window.protagonist`. Whatever a page says here is parsed by the main process, which answers with a `Reply`. */
 
-/** What the system's dialog is to look for: photos, a folder, a file of weights, a clip. */
-export const pickKinds = ['photos', 'folder', 'model', 'clip'] as const;
+/** What the system's dialog is to look for: photos, one photo, a folder, a file of weights, a clip, whatever may say what made it (`made`). */
+export const pickKinds = ['photos', 'photo', 'folder', 'model', 'clip', 'made'] as const;
 export type PickKind = (typeof pickKinds)[number];
+/** What dialogs have a name for. */
+export type FileKind = Exclude<PickKind, 'photo' | 'folder'>;
+/** Where something that is yet to be made shall lie: a file's name, or a folder's where it has no ending. */
+export interface Target {
+  readonly target: string;
+}
 
 /** What the page is asked to do: one of its own shortcuts by its id, a place of it by its address; or to show what made these files. */
 export type AskedOfPage = { readonly action: string } | { readonly opened: readonly { readonly id: string; readonly name: string }[] };
 
-/** What is to be saved: a file of the library, or one that was kept (`keep`). */
+/** What is to be saved: a file of the library, one that was kept (`keep`), or several clips into one folder. */
 export type Saving =
-  { readonly id: string; readonly kind: string; readonly name: string } | { readonly kept: string; readonly name: string };
+  | { readonly id: string; readonly kind: string; readonly name: string }
+  | { readonly kept: string; readonly name: string }
+  | { readonly clips: readonly { readonly id: string; readonly name: string }[] };
 
 /** Of all of them: a promise of a `Reply`, not parsed. */
 type Asked = Promise<unknown>;
@@ -24,8 +32,8 @@ export interface Bridge {
   path(file: File): Asked | undefined;
   /** Leaves a file's bytes with the main process until they are used. */
   keep(name: string, bytes: Uint8Array): Asked;
-  /** Lets the person choose; places, none where nothing was chosen. */
-  pick(kind: PickKind): Asked;
+  /** Lets the person choose; places, none where nothing was chosen. The place of a target goes where `exports.start` takes a path, once. */
+  pick(what: PickKind | Target): Asked;
   /** Asks the person where to, and writes it there. */
   save(what: Saving): Asked;
   /** Begins to drag files out of the window. */

@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { open, rename, stat, unlink } from 'node:fs/promises';
+import { link, open, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, extname, isAbsolute, join } from 'node:path';
 import { Readable } from 'node:stream';
 import type {
@@ -20,7 +20,7 @@ import type {
 } from 'electron';
 import { z } from 'zod';
 import { api } from '../contract/api.ts';
-import { pickKinds, type PickKind } from '../contract/bridge.ts';
+import { pickKinds, type FileKind } from '../contract/bridge.ts';
 import { StudioError } from '../contract/errors.ts';
 import type { Answer, Reply, Transport } from '../contract/rpc.ts';
 import { serveWire, type Wire } from '../contract/wire.ts';
@@ -38,8 +38,12 @@ import { origin } from './protocol.ts';
 export const longest = 16 << 20;
 /** Bytes of the largest file that is kept: far more than any picture that is pasted. */
 export const mostKept = 200_000_000;
-/** Dialogs that may wait for one another: a window saves 20 clips at once. */
+/** Dialogs that may wait for one another. */
 const mostDialogs = 32;
+/** Clips that are saved, or files that are dragged, at once. */
+export const mostTogether = 200;
+/** Places for exports that are remembered until they are used. */
+const mostTargets = 100;
 /** Bytes that are asked of the library at a time. */
 const piece = 4 << 20;
 
@@ -58,6 +62,7 @@ const checked = <I extends z.ZodType, O extends z.ZodType>(name: string, takes: 
 const line = z.number().int().nonnegative();
 const name = z.string().max(1000);
 const { id, kind } = api.media.read.input.shape,
+  clipId = api.clips.show.input.shape.id,
   located = api.media.locate.input.shape.id;
 const place = z.object({ id: z.string(), name: z.string(), kind: z.enum(['file', 'folder']), bytes: z.number() });
 /** Every channel. `message` is answered by messages, each other one by a `Reply` whose value is what it `answers`. */
@@ -80,13 +85,22 @@ export const channels = {
     z.strictObject({ name, bytes: z.instanceof(Uint8Array).refine(bytes => bytes.byteLength <= mostKept) }),
     z.object({ id: z.string(), bytes: z.number() }),
   ),
-  pick: checked('pick', z.enum(pickKinds), z.array(place)),
+  pick: checked('pick', z.union([z.enum(pickKinds), z.strictObject({ target: name })]), z.array(place)),
   save: checked(
     'save',
-    z.union([z.strictObject({ id, kind, name }), z.strictObject({ kept: z.string().regex(/^u[\w-]{22}$/), name })]),
-    z.object({ saved: z.boolean() }),
+    z.union([
+      z.strictObject({ id, kind, name }),
+      z.strictObject({ kept: z.string().regex(/^u[\w-]{22}$/), name }),
+      z.strictObject({
+        clips: z
+          .array(z.strictObject({ id: clipId, name }))
+          .min(1)
+          .max(mostTogether),
+      }),
+    ]),
+    z.object({ saved: z.number() }),
   ),
-  drag: checked('drag', z.strictObject({ ids: z.array(located).min(1).max(200) }), z.void()),
+  drag: checked('drag', z.strictObject({ ids: z.array(located).min(1).max(mostTogether) }), z.void()),
   reveal: checked('reveal', z.strictObject({ id: located }), z.void()),
 } as const satisfies Readonly<Record<string, Checked>>;
 type Commands = Omit<typeof channels, 'message'>;
@@ -111,9 +125,20 @@ export function trusted(
   );
 }
 
-/** The API as our window's page gets it: over messages, and for the pictures and videos of its scheme. */
-export const windowAnswer = (transport: Pick<Transport, 'call'>, places: Places): Answer =>
-  forBrowsers(transport, places, { dragOut: true, reveal: true, pickFolder: true });
+/** The API as our window's page gets it: over messages, and for the pictures and videos of its scheme. Unlike a browser it can have exports made where the
+ * person wants them, also those that are folders.
+ * @param targets where that is, by the ids that the page has for it: each is used once */
+export function windowAnswer(transport: Pick<Transport, 'call'>, places: Places, targets = new Map<string, string>()): Answer {
+  const answer = forBrowsers(transport, places, { dragOut: true, reveal: true, pickFolder: true });
+  return async (method, input, signal) => {
+    if (method === 'exports.presets') return forBrowser(await transport.call(method, input, signal));
+    const { path: target } = (typeof input === 'object' && input !== null ? input : {}) as { path?: unknown };
+    const path = method === 'exports.start' && typeof target === 'string' ? targets.get(target) : undefined;
+    if (path === undefined) return answer(method, input, signal);
+    targets.delete(target as string);
+    return forBrowser(await transport.call(method, { ...(input as object), path }, signal), [[path, basename(path)]]);
+  };
+}
 
 export interface WindowOptions {
   /** The library's, of a host that takes paths and tells them. */
@@ -131,21 +156,27 @@ export interface WindowOptions {
   /** What is under the pointer while files are dragged out; not empty. */
   readonly dragIcon: NativeImage | string;
   /** What dialogs call the kinds of files, in the person's language. */
-  readonly words: Readonly<Record<Exclude<PickKind, 'folder'>, string>>;
+  readonly words: Readonly<Record<FileKind, string>>;
+  /** Told whenever a page has come that hears what it is asked (`asked`). */
+  readonly onPage?: () => void;
   /** Told of each message that is dropped, and of nothing that was in it. */
   readonly onRefused?: (why: `${keyof typeof channels}: ${'sender' | 'argument'}`) => void;
 }
 
+const photos = ['jpg', 'jpeg', 'jfif', 'png', 'webp', 'avif', 'heic', 'heif'],
+  films = ['mp4', 'm4v'];
 /** What each dialog shows. */
-const endings = {
-  photos: ['jpg', 'jpeg', 'jfif', 'png', 'webp', 'avif', 'heic', 'heif'],
+const endings: Readonly<Record<FileKind, readonly string[]>> = {
+  photos,
   model: ['safetensors'],
-  clip: ['mp4', 'm4v'],
-} as const;
+  clip: films,
+  made: [...films, 'mov', 'mkv', 'webm', 'gif', ...photos],
+};
 
 /** Writes what comes into a file that is seen only when all of it is on the disk; a file of that name is replaced by then.
+ * @param fresh no file is replaced: the name gets a number where there is one already
  * @throws what `pieces` does, or a MediaError; nothing is left of it and an earlier file is as it was */
-async function writeWhole(target: string, pieces: AsyncIterable<Uint8Array>): Promise<void> {
+async function writeWhole(target: string, pieces: AsyncIterable<Uint8Array>, fresh = false): Promise<void> {
   const part = join(dirname(target), `.${randomBytes(12).toString('hex')}.part`);
   try {
     const file = await open(part, 'wx');
@@ -156,7 +187,8 @@ async function writeWhole(target: string, pieces: AsyncIterable<Uint8Array>): Pr
       } finally {
         await file.close();
       }
-      await rename(part, target);
+      if (fresh) await beside(part, target);
+      else await rename(part, target);
     } catch (error) {
       await unlink(part).catch(() => undefined); // the disk may be gone: the first error says so
       throw error;
@@ -167,6 +199,25 @@ async function writeWhole(target: string, pieces: AsyncIterable<Uint8Array>): Pr
   }
 }
 
+/** Gives a file its name, or the next one that is free: `kelp.mp4`, `kelp (2).mp4`. */
+async function beside(part: string, target: string): Promise<void> {
+  const ending = extname(target),
+    stem = target.slice(0, target.length - ending.length);
+  for (let n = 1; ; n++) {
+    const name = n === 1 ? target : `${stem} (${n})${ending}`;
+    try {
+      await link(part, name); // unlike a rename it takes no other file's place
+      return await unlink(part);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'EEXIST') continue;
+      if (!/^(EPERM|ENOSYS|ENOTSUP|EOPNOTSUPP|EMLINK|EISDIR)$/.test(code ?? '')) throw error;
+      // sticks of memory know no links
+      if (!(await stat(name).catch(() => undefined))) return rename(part, name);
+    }
+  }
+}
+
 /** Answers one window until it is told to stop.
  * @param ipcMain the window's own (`contents.ipc`), so that several windows can be connected
  * @returns how to leave: nothing new is begun; resolves when what was in flight is answered and what is being saved is on the disk. To be called before the window is
@@ -174,9 +225,10 @@ async function writeWhole(target: string, pieces: AsyncIterable<Uint8Array>): Pr
 export function connectWindow(
   ipcMain: Pick<IpcMain, 'on' | 'off' | 'handle' | 'removeHandler'>,
   contents: Pick<WebContents, 'mainFrame' | 'send' | 'isDestroyed' | 'startDrag'>,
-  { transport, version, places, home, window, dialog, shell, dragIcon, words, onRefused }: WindowOptions,
+  { transport, version, places, home, window, dialog, shell, dragIcon, words, onPage, onRefused }: WindowOptions,
 ): () => Promise<void> {
-  const answer = windowAnswer(transport, places);
+  const targets = new Map<string, string>();
+  const answer = windowAnswer(transport, places, targets);
   let leaving = false;
   const gone = () => new StudioError('canceled', 'the window is being closed');
   /** What may be looked at of what came; nothing where it is not from our page, or not of the channel's shape. */
@@ -263,6 +315,7 @@ export function connectWindow(
       if (leaving) return void tell(said.line, null);
       current?.end();
       current = begin(said.line);
+      onPage?.();
     }
     current.hear(said.said);
   };
@@ -305,6 +358,38 @@ export function connectWindow(
     return mine;
   };
   const saving = new Set<Promise<void>>();
+  const saved = async (...write: Parameters<typeof writeWhole>): Promise<void> => {
+    const written = writeWhole(...write);
+    saving.add(written);
+    await written.finally(() => saving.delete(written));
+  };
+  /** Asks where something of this name shall lie, not inside the library. */
+  const askWhere = async (name: string): Promise<string | undefined> => {
+    const extension = extname(name).slice(1);
+    const { canceled, filePath } = await inTurn(() =>
+      dialog.showSaveDialog(window, {
+        defaultPath: name,
+        ...(extension !== '' && { filters: [{ name: extension.toUpperCase(), extensions: [extension] }] }),
+      }),
+    );
+    if (canceled || filePath === '') return undefined;
+    await notInside({ home }, filePath);
+    return filePath;
+  };
+  let targeted = 0;
+  /** Where an export shall lie. What the dialog has not asked about is not replaced. */
+  const target = async (wanted: string): Promise<readonly z.input<typeof place>[]> => {
+    const ending = extname(wanted),
+      chosen = await askWhere(wanted);
+    if (chosen === undefined) return [];
+    const path = ending === '' || extname(chosen).toLowerCase() === ending ? chosen : `${chosen}${ending}`;
+    if (path !== chosen && (await stat(path).catch(() => undefined)))
+      throw new StudioError('conflict', `${basename(path)} is there already: choose it, so that it is replaced, or another name`);
+    const id = `t${++targeted}`;
+    targets.set(id, path);
+    for (const old of targets.keys()) if (targets.size > mostTargets) targets.delete(old);
+    return [{ id, name: basename(path), kind: ending === '' ? 'folder' : 'file', bytes: 0 }];
+  };
   const work: Work = {
     path: path => places.admit(path),
     keep: async ({ name, bytes }) => {
@@ -315,14 +400,16 @@ export function connectWindow(
       }
     },
     pick: async kind => {
+      if (typeof kind === 'object') return [...(await target(fileName(kind.target)))];
+      const shown = kind === 'photo' ? 'photos' : kind;
       const { canceled, filePaths } = await inTurn(() =>
         dialog.showOpenDialog(
           window,
-          kind === 'folder'
+          shown === 'folder'
             ? { properties: ['openDirectory'] }
             : {
                 properties: kind === 'photos' ? ['openFile', 'multiSelections'] : ['openFile'],
-                filters: [{ name: words[kind], extensions: [...endings[kind]] }],
+                filters: [{ name: words[shown], extensions: [...endings[shown]] }],
               },
         ),
       );
@@ -331,23 +418,26 @@ export function connectWindow(
       return chosen;
     },
     save: async what => {
-      const named = fileName(what.name),
-        extension = extname(named).slice(1);
-      const { canceled, filePath } = await inTurn(() =>
-        dialog.showSaveDialog(window, {
-          defaultPath: named,
-          ...(extension !== '' && { filters: [{ name: extension.toUpperCase(), extensions: [extension] }] }),
-        }),
-      );
-      if (!canceled && filePath !== '') {
-        await notInside({ home }, filePath);
+      if ('clips' in what) {
+        const { canceled, filePaths } = await inTurn(() =>
+          dialog.showOpenDialog(window, { properties: ['openDirectory', 'createDirectory'] }),
+        );
+        const [folder] = filePaths;
+        if (canceled || folder === undefined) return { saved: 0 };
+        await notInside({ home }, join(folder, 'x'));
+        for (const { id, name } of what.clips) {
+          if (leaving) throw gone();
+          await saved(join(folder, fileName(name)), read({ id, kind: 'video' }), true);
+        }
+        return { saved: what.clips.length };
+      }
+      const path = await askWhere(fileName(what.name));
+      if (path !== undefined) {
         const pieces = 'kept' in what ? createReadStream((await places.find(what.kept, true)).path) : read(what);
-        const written = writeWhole(filePath, pieces as AsyncIterable<Uint8Array>);
-        saving.add(written);
-        await written.finally(() => saving.delete(written));
+        await saved(path, pieces as AsyncIterable<Uint8Array>);
       }
       if ('kept' in what) await places.drop([what.kept]);
-      return { saved: !canceled && filePath !== '' };
+      return { saved: path === undefined ? 0 : 1 };
     },
     drag: async ({ ids }) => {
       const files = await Promise.all(ids.map(locate));

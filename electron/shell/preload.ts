@@ -15,7 +15,7 @@ const bridge: Bridge = {
     return path === '' ? undefined : ask('path', path);
   },
   keep: (name, bytes) => ask('keep', { name, bytes }),
-  pick: kind => ask('pick', kind),
+  pick: what => ask('pick', what),
   save: what => ask('save', what),
   drag: ids => ask('drag', { ids }),
   reveal: id => ask('reveal', { id }),

@@ -13,9 +13,9 @@ export const privileges: CustomScheme[] = [
   { scheme: 'app', privileges: { standard: true, secure: true, supportFetchAPI: true, stream: true, codeCache: true } },
 ];
 
-/** What the window may do in the shell: as over `protagonist serve`, without its socket; `blob:` to read what it made itself and hands over to be saved. */
+/** What the window may do in the shell: as over `protagonist serve`, without its socket. */
 export const windowPolicy =
-  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; font-src 'self'; connect-src 'self' blob:; worker-src 'self'; manifest-src 'self'; frame-src 'none'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; font-src 'self'; connect-src 'self'; worker-src 'self'; manifest-src 'self'; frame-src 'none'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 type Asked = Pick<Request, 'url' | 'method' | 'headers' | 'signal'>;
 type Headers = Readonly<Record<string, string>>;

@@ -1,6 +1,6 @@
 /** @file What the desktop itself says, in every language of the window: menus, dialogs, notifications. German and Arabic are not reviewed yet. */
 import { languages } from '../contract/records.ts';
-import type { PickKind } from '../contract/bridge.ts';
+import type { FileKind } from '../contract/bridge.ts';
 import type { MenuWords } from './window.ts';
 import type { WorkWords } from './work.ts';
 
@@ -9,7 +9,7 @@ export interface ShellWords {
   readonly menu: MenuWords;
   readonly work: WorkWords;
   /** Kinds of files, as dialogs call them. */
-  readonly files: Readonly<Record<Exclude<PickKind, 'folder'>, string>>;
+  readonly files: Readonly<Record<FileKind, string>>;
   /** Why the program does not start, above the sentence that says it. */
   readonly notStarted: string;
   readonly noSandbox: string;
@@ -66,7 +66,7 @@ const all: Readonly<Record<Language, ShellWords>> = {
       ready: (name, clips) => ({ title: clips === 1 ? 'Your clip is ready' : `${clips} clips are ready`, body: name }),
       failed: (name, why, jobs) => ({ title: jobs === 1 ? 'A clip failed' : `${jobs} clips failed`, body: `${name}: ${why}` }),
     },
-    files: { photos: 'Photos', model: 'Weights', clip: 'Clips' },
+    files: { photos: 'Photos', model: 'Weights', clip: 'Clips', made: 'Clips and Pictures' },
     notStarted: 'Protagonist cannot start',
     noSandbox:
       'It was started with --no-sandbox, which takes the walls around its window away. On Linux this happens where the system forbids unprivileged user namespaces: install the .deb package, which asks for them, or allow them.',
@@ -126,7 +126,7 @@ const all: Readonly<Record<Language, ShellWords>> = {
         body: `${name}: ${why}`,
       }),
     },
-    files: { photos: 'Fotos', model: 'Gewichte', clip: 'Clips' },
+    files: { photos: 'Fotos', model: 'Gewichte', clip: 'Clips', made: 'Clips und Bilder' },
     notStarted: 'Protagonist kann nicht starten',
     noSandbox:
       'Es wurde mit --no-sandbox gestartet, was die Wände um sein Fenster wegnimmt. Unter Linux geschieht das, wo das System User-Namespaces für alle verbietet: Installiere das .deb-Paket, das sie anfordert, oder erlaube sie.',
@@ -183,7 +183,7 @@ const all: Readonly<Record<Language, ShellWords>> = {
       ready: (name, clips) => ({ title: clips === 1 ? 'مقطعك جاهز' : `المقاطع الجاهزة: ${clips}`, body: name }),
       failed: (name, why, jobs) => ({ title: jobs === 1 ? 'فشل مقطع' : `المقاطع التي فشلت: ${jobs}`, body: `${name}: ${why}` }),
     },
-    files: { photos: 'صور', model: 'أوزان', clip: 'مقاطع' },
+    files: { photos: 'صور', model: 'أوزان', clip: 'مقاطع', made: 'مقاطع وصور' },
     notStarted: 'لا يمكن بدء Protagonist',
     noSandbox:
       'بدأ البرنامج بالخيار ‎--no-sandbox الذي يزيل الجدران حول نافذته. يحدث هذا في لينكس حيث يمنع النظام مساحات أسماء المستخدمين: ثبّت حزمة ‎.deb التي تطلبها، أو اسمح بها.',

@@ -50,6 +50,9 @@ export interface Catalogue {
    * @param sha256 what a job was queued with
    * @throws StudioError `missing` where they are gone, `conflict` where they have become something else */
   place(id: CheckpointId | AdapterId, sha256?: string, signal?: AbortSignal): Promise<string>;
+  /** Where its files lie or did, absolute; nothing is looked at.
+   * @throws StudioError `notFound` */
+  where(id: CheckpointId | AdapterId): Promise<string>;
   /** The checkpoint that lies at a path, where the list has one. */
   at(path: string): Checkpoint | undefined;
   /** Takes a folder of the library's own into the list, and where its content is known already, knows it there from now on.
@@ -542,6 +545,10 @@ export function catalogue(library: Library, verify: Pick<Engine, 'verify'>, embe
           .map(({ id, bytes, missing, own }) => ({ id, kind, bytes, missing, own })),
       ),
     arriving: () => arriving,
+    where: async id => {
+      await whenReady();
+      return fromRow(kept(id).row.path);
+    },
     place: async (id, sha256, signal) => {
       await whenReady();
       const { table, row, record } = kept(id),

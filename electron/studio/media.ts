@@ -1,13 +1,16 @@
 /** @file Pictures and videos by id: what a client may see of the library's files, piece by piece. */
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { z } from 'zod';
 import type { api } from '../contract/api.ts';
 import { StudioError } from '../contract/errors.ts';
+import { adapterId, checkpointId, type AdapterId, type CheckpointId } from '../contract/ids.ts';
 import type { HostOf } from '../contract/rpc.ts';
 import { fileError } from '../media/error.ts';
 
 type Part = HostOf<typeof api>['media'];
 type Wanted = Pick<Parameters<Part['read']>[0], 'id' | 'kind'>;
+const weightsId = z.union([checkpointId, adapterId]);
 
 /** A file that a client may read. */
 export interface Served {
@@ -24,8 +27,11 @@ const plainly = constants.O_RDONLY | (process.platform === 'win32' ? 0 : constan
 
 /** @param find the file behind an id
  * @throws StudioError `notFound` for an id without one
- * @param local whether clients of this host may be told paths */
-export function mediaPart(find: (wanted: Wanted) => Served, local: boolean): Part {
+ * @param weights where a checkpoint or an adapter lies; undefined: clients of this host are told no paths at all */
+export function mediaPart(
+  find: (wanted: Wanted) => Served,
+  weights: ((id: CheckpointId | AdapterId) => Promise<string>) | undefined,
+): Part {
   return {
     read: async ({ id, kind, offset, length }) => {
       const { path, type, withheld } = find({ id, kind });
@@ -47,11 +53,16 @@ export function mediaPart(find: (wanted: Wanted) => Served, local: boolean): Par
         await file.close();
       }
     },
-    locate: ({ id }) => {
-      if (!local) throw new StudioError('notHere', 'files are not shown by their path here: save a copy instead');
+    locate: async ({ id }) => {
+      if (!weights) throw new StudioError('notHere', 'files are not shown by their path here: save a copy instead');
+      const folder = weightsId.safeParse(id).data;
+      if (folder !== undefined) return { path: await weights(folder) };
+      const wanted = id as Wanted['id'];
       return {
-        path: find({ id, kind: id.startsWith('c') ? 'video' : id.startsWith('e') ? 'export' : id.startsWith('i') ? 'picture' : 'photo' })
-          .path,
+        path: find({
+          id: wanted,
+          kind: id.startsWith('c') ? 'video' : id.startsWith('e') ? 'export' : id.startsWith('i') ? 'picture' : 'photo',
+        }).path,
       };
     },
   };

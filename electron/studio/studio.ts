@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { api, namesPath } from '../contract/api.ts';
 import { StudioError } from '../contract/errors.ts';
 import type { StudioEvent } from '../contract/events.ts';
-import type { ClipId, ExportId, PhotoId, PictureId, SubjectId } from '../contract/ids.ts';
+import type { AdapterId, CheckpointId, ClipId, ExportId, PhotoId, PictureId, SubjectId } from '../contract/ids.ts';
 import type { Machine } from '../contract/records.ts';
 import { host, refused, type Answer, type HostOf, type Transport } from '../contract/rpc.ts';
 import type { Engine } from '../../native-models/tasks.ts';
@@ -132,6 +132,7 @@ export async function startStudio(options: StudioOptions): Promise<Studio> {
   const underWay = new Map<Promise<unknown>, AbortController>(); // it waits for those that came before
 
   const backupRecord = ({ name, kind, bytes, createdAt }: { name: string; kind: 'daily' | 'manual' | 'migration'; bytes: number; createdAt: string }) => ({ name, kind, bytes, createdAt }); // prettier-ignore
+  const whereWeights = options.can.paths ? (id: CheckpointId | AdapterId) => weights.where(id) : undefined;
   const implementation: HostOf<typeof api> = {
     host: {
       describe: () => ({ version: options.version, can: options.can }),
@@ -233,7 +234,7 @@ export async function startStudio(options: StudioOptions): Promise<Studio> {
       if (!id.startsWith('c')) return subjects.media(id as SubjectId | PhotoId, kind);
       if (kind !== 'subjectThumbnail') throw new StudioError('notFound', `${id} has no ${kind}: it is a clip`);
       return { path: clips.subjectThumbnail(id as ClipId), type: 'image/jpeg' };
-    }, options.can.paths),
+    }, whereWeights),
   };
 
   const describe = (error: unknown) => describeFailure(error, home);

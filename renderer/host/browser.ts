@@ -180,11 +180,13 @@ export function browserHost(version: string): Host {
         signal?.addEventListener('abort', () => request.abort(), { once: true });
         request.send(new Blob([file], { type: 'application/octet-stream' }));
       }),
-    save: (url, name) => {
-      const link = Object.assign(document.createElement('a'), { href: url, download: name });
+    save: (what, name) => {
+      const href = typeof what === 'string' ? what : URL.createObjectURL(what);
+      const link = Object.assign(document.createElement('a'), { href, download: name });
       document.body.append(link);
       link.click();
       link.remove();
+      if (typeof what !== 'string') setTimeout(() => URL.revokeObjectURL(href), 60_000); // the browser reads it when it pleases
     },
     roots: async () => (await ask('roots.list', undefined, z.object({ roots: z.array(place) }))).roots,
     look: id => ask('roots.show', { id }, listing),

@@ -30,8 +30,9 @@ export interface Host {
    * @param progress told how much of it has gone, 0 to 1
    * @throws StudioError with the host's sentence; `canceled` when `signal` aborts */
   send(file: Blob, name: string, options?: { signal?: AbortSignal; progress?: (part: number) => void }): Promise<{ path: string }>;
-  /** Lets the person keep a file of the host's under a name: a download, or a dialog that asks where. */
-  save(url: string, name: string): void;
+  /** Lets the person keep something under a name: a download, or a dialog that asks where.
+   * @param what the address (`media`) of a file of the host's, or bytes that the window made */
+  save(what: string | Blob, name: string): void;
   /** The folders that may be looked into; none where the host has a dialog of its own (`can.pickFolder`). */
   roots(): Promise<readonly Place[]>;
   look(id: string): Promise<Listing>;
@@ -39,13 +40,26 @@ export interface Host {
   readonly desktop?: Desktop;
 }
 
+/** Clips that are saved, or files that are dragged, at once. */
+export const mostTogether = 200;
+
 /** Each throws a StudioError with the host's sentence. */
 export interface Desktop {
   /** Lets the person choose in the system's dialog; the ids go wherever the API takes a `path`. Nothing where nothing was chosen. */
   pick(kind: PickKind): Promise<Listing['entries']>;
-  /** To be called where a drag begins, its own being prevented: files of clips, photos, exports leave the window. */
+  /** Lets the person choose where something is to be made: the id goes where `exports.start` takes a path, once, and may replace what is there.
+   * @param name with its ending; without one it is a folder
+   * @returns undefined where nothing was chosen */
+  target(name: string): Promise<Place | undefined>;
+  /** What a file is that was dropped or pasted; undefined for one that lies nowhere. A folder comes as a file, too. */
+  place(file: File): Promise<Listing['entries'][number] | undefined>;
+  /** Saves clips into a folder that the person chooses; nothing there is replaced.
+   * @param clips at most `mostTogether`
+   * @returns how many */
+  saveClips(clips: readonly { readonly id: string; readonly name: string }[]): Promise<number>;
+  /** To be called where a drag begins, its own being prevented: files of clips, photos, exports leave the window, at most `mostTogether`. */
   drag(ids: readonly string[]): Promise<void>;
-  /** Shows a file in the system's file manager. */
+  /** Shows a file in the system's file manager: of a clip, a photo, an export; where a checkpoint or an adapter lies. */
   reveal(id: string): Promise<void>;
   /** Calls `listener` with what the menu or the system asks of the window; returns how to stop. */
   asked(listener: (said: AskedOfPage) => void): () => void;

@@ -1,6 +1,6 @@
 /** @file The window in its own program: calls and events as messages to the main process, files by where they lie. */
 import { z } from 'zod';
-import type { Bridge } from '../../electron/contract/bridge.ts';
+import type { AskedOfPage, Bridge } from '../../electron/contract/bridge.ts';
 import { StudioError } from '../../electron/contract/errors.ts';
 import { refused, reply } from '../../electron/contract/rpc.ts';
 import { overWire, reconnecting, type Opened, type Wire } from '../../electron/contract/wire.ts';
@@ -24,6 +24,7 @@ const gone = 'Protagonist does not answer';
 const place = z.object({ id: z.string(), name: z.string() });
 const entry = z.object({ ...place.shape, kind: z.enum(['folder', 'file']), bytes: z.number() });
 const asked = z.union([z.object({ action: z.string() }), z.object({ opened: z.array(place) })]);
+const saved = z.object({ saved: z.number() });
 const listing = z.object({ ...place.shape, entries: z.array(entry), more: z.boolean() });
 
 function bridgeWire(bridge: Bridge): Wire {
@@ -111,7 +112,6 @@ export function shellHost(version: string, bridge: Bridge): Host {
         throw error;
       },
     ));
-  connect().catch(() => undefined); // the first call says it
 
   const call: Host['transport']['call'] = async (method, input, signal) => {
     if (closed) return refused('disconnected', 'the connection is closed');
@@ -127,16 +127,30 @@ export function shellHost(version: string, bridge: Bridge): Host {
     if ('error' in answered) throw new StudioError(answered.error.code, answered.error.text);
     return schema.parse(answered.value);
   };
+  const placeOf = async (file: File) => {
+    const known = bridge.path(file);
+    return known && (await value(known, entry));
+  };
   const keep = async (file: Blob, name: string) => {
     if (file.size > mostKept) throw new StudioError('badInput', `${name} is larger than ${mostKept / 1e6} MB: drop the file itself`);
     return (await value(bridge.keep(name.slice(-200), new Uint8Array(await file.arrayBuffer())), z.object({ id: z.string() }))).id;
   };
-  const save = async (url: string, name: string) => {
-    const [, id, kind] = /^\/media\/([^/?#]+)\/([^/?#]+)/.exec(url) ?? [];
+  const save = async (what: string | Blob, name: string) => {
+    const [, id, kind] = (typeof what === 'string' && /^\/media\/([^/?#]+)\/([^/?#]+)/.exec(what)) || [];
     const short = name.slice(-200); // its end says what kind it is
-    const what = id && kind ? { id, kind, name: short } : { kept: await keep(await (await fetch(url)).blob(), name), name: short };
-    await value(bridge.save(what), z.unknown());
+    if (typeof what !== 'string') await value(bridge.save({ kept: await keep(what, name), name: short }), saved);
+    else if (id && kind) await value(bridge.save({ id, kind, name: short }), saved);
   };
+  // heard from the first moment on: what is asked before somebody listens waits for them
+  const unheard: AskedOfPage[] = [];
+  let answering: ((said: AskedOfPage) => void) | undefined;
+  bridge.asked(said => {
+    const { data } = asked.safeParse(said);
+    if (!data) return;
+    if (answering) answering(data);
+    else unheard.push(data);
+  });
+  connect().catch(() => undefined); // the first call says it
 
   return {
     transport: {
@@ -158,28 +172,30 @@ export function shellHost(version: string, bridge: Bridge): Host {
     again: () => void call('host.describe', {}),
     media: (id, kind, v) => `/media/${id}/${kind}${v === undefined ? '' : `?v=${encodeURIComponent(v)}`}`,
     send: async (file, name, { signal, progress } = {}) => {
-      const known = file instanceof File ? bridge.path(file) : undefined;
-      const path = known ? (await value(known, place)).id : await keep(file, name);
+      const path = (file instanceof File ? await placeOf(file) : undefined)?.id ?? (await keep(file, name));
       if (signal?.aborted) throw new StudioError('canceled', 'canceled');
       progress?.(1);
       return { path };
     },
-    save: (url, name) =>
+    save: (what, name) =>
       // there is nobody to throw it at
-      void save(url, name).catch((error: unknown) =>
+      void save(what, name).catch((error: unknown) =>
         hear({ type: 'notice', jobId: null, text: error instanceof Error ? error.message : gone }),
       ),
     roots: () => Promise.resolve([]), // the system's dialog shows them all
     look: id => value(call('roots.show', { id }), listing),
     desktop: {
       pick: kind => value(bridge.pick(kind), z.array(entry)),
+      target: async name => (await value(bridge.pick({ target: name.slice(-200) }), z.array(place)))[0],
+      place: placeOf,
+      saveClips: async clips => (await value(bridge.save({ clips }), saved)).saved,
       drag: ids => value(bridge.drag([...ids]), z.undefined()),
       reveal: id => value(bridge.reveal(id), z.undefined()),
-      asked: listener =>
-        bridge.asked(said => {
-          const { data } = asked.safeParse(said);
-          if (data) listener(data);
-        }),
+      asked: listener => {
+        answering = listener;
+        for (const said of unheard.splice(0)) listener(said);
+        return () => (answering = undefined);
+      },
     },
   };
 }

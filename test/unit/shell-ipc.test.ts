@@ -62,6 +62,11 @@ const answer: Answer = async (method, input, signal) => {
     case 'subjects.addPhotos':
       given.push(...photos.map(photo => photo.path));
       return { value: { notes: photos.map(photo => `${photo.path} was taken`) } };
+    case 'exports.presets':
+      return { value: { presets: [{ id: 'frames', extension: null, unavailable: null }], ffmpeg: at('ffmpeg') } };
+    case 'exports.start':
+      given.push(path);
+      return { error: describeFailure(new StudioError('conflict', `there is ${path} already`)) };
     case 'queue.start':
       return await new Promise(resolve =>
         signal!.addEventListener('abort', () => {
@@ -165,7 +170,7 @@ function opened(changes: Partial<WindowOptions> = {}): Opened {
     dialog,
     shell: { showItemInFolder: path => void shown.push(path) },
     dragIcon: 'icon.png',
-    words: { photos: 'Photos', model: 'Models', clip: 'Clips' },
+    words: { photos: 'Photos', model: 'Models', clip: 'Clips', made: 'Clips and Pictures' },
     onRefused: why => void refusals.push(why),
     ...changes,
   });
@@ -398,10 +403,10 @@ test('files are saved whole or not at all', async t => {
   const { main, dialogs } = window;
   const save = () => main.ask('save', { id: 'c1', kind: 'video', name: 'My: clip.mp4' });
   const target = at('desk/clip.mp4');
-  assert.deepEqual(await save(), { value: { saved: false } });
+  assert.deepEqual(await save(), { value: { saved: 0 } });
   assert.deepEqual(dialogs.asked[0], { defaultPath: 'My_ clip.mp4', filters: [{ name: 'MP4', extensions: ['mp4'] }] });
   dialogs.save = target;
-  assert.deepEqual(await save(), { value: { saved: true } });
+  assert.deepEqual(await save(), { value: { saved: 1 } });
   assert.ok(readFileSync(target).equals(film));
   writeFileSync(target, 'an earlier one');
   const before = lying('desk');
@@ -451,8 +456,7 @@ test('files are saved whole or not at all', async t => {
   // what the page made itself
   const { host, events } = page(window);
   dialogs.save = at('desk/frame.png');
-  const url = URL.createObjectURL(new Blob(['a frame']));
-  host.save(url, 'Frame 3.png');
+  host.save(new Blob(['a frame']), 'Frame 3.png');
   await until('saved', () => existsSync(at('desk/frame.png')));
   assert.equal(readFileSync(at('desk/frame.png'), 'utf8'), 'a frame');
   dialogs.save = at('desk/again.mp4');
@@ -472,10 +476,82 @@ test('files are saved whole or not at all', async t => {
   const last = save();
   await until('begun', () => lying('desk').some(name => name.endsWith('.part')));
   await window.leave();
-  assert.deepEqual(await last, { value: { saved: true } });
+  assert.deepEqual(await last, { value: { saved: 1 } });
   assert.ok(readFileSync(at('desk/last.mp4')).equals(film));
   assert.deepEqual(lying('desk').filter(name => name.endsWith('.part')), []); // prettier-ignore
   noPaths(window);
+});
+
+test('several clips are saved into one folder, and nothing there is replaced', async () => {
+  const window = opened();
+  const { main, dialogs } = window,
+    { host } = page(window);
+  const save = (...names: string[]) => main.ask('save', { clips: names.map(name => ({ id: 'c1', name })) });
+  assert.deepEqual(await save('a.mp4'), { value: { saved: 0 } });
+  mkdirSync(at('shelf'));
+  writeFileSync(at('shelf/a.mp4'), 'an earlier one');
+  dialogs.open = [at('shelf')];
+  assert.deepEqual(await save('a.mp4', '../a.mp4', 'no ending'), { value: { saved: 3 } });
+  assert.deepEqual(dialogs.asked.at(-1)?.properties, ['openDirectory', 'createDirectory']);
+  assert.deepEqual(lying('shelf'), ['a (2).mp4', 'a (3).mp4', 'a.mp4', 'no ending']);
+  assert.equal(readFileSync(at('shelf/a.mp4'), 'utf8'), 'an earlier one');
+  for (const name of ['a (2).mp4', 'a (3).mp4', 'no ending']) assert.ok(readFileSync(at('shelf', name)).equals(film), name);
+  assert.equal(await host.desktop!.saveClips([{ id: 'c1', name: 'b.mp4' }]), 1);
+  assert.equal(codeOf(await main.ask('save', { clips: [{ id: 'c2', name: 'c.mp4' }] })), 'notFound');
+  assert.ok(!lying('shelf').some(name => name.startsWith('c') || name.endsWith('.part')));
+  dialogs.open = [at('library')];
+  assert.equal(codeOf(await save('c2.mp4')), 'badInput');
+  noPaths(window);
+  await window.leave();
+});
+
+test('an export goes where the person wants it: a name for that is used once, and nobody else can make one', async () => {
+  const window = opened();
+  const { main, dialogs } = window,
+    { host } = page(window);
+  const begin = (path: string) => host.transport.call('exports.start', { clips: ['c1'], preset: 'share', path, replace: true });
+  const { value } = (await host.transport.call('exports.presets', {})) as { value: { presets: unknown[]; ffmpeg: string } };
+  assert.deepEqual(value, { presets: [{ id: 'frames', extension: null, unavailable: null }], ffmpeg: 'ffmpeg' }); // a folder can be made here
+  assert.equal(await host.desktop!.target('My: clip.mp4'), undefined);
+  assert.deepEqual(dialogs.asked.at(-1), { defaultPath: 'My_ clip.mp4', filters: [{ name: 'MP4', extensions: ['mp4'] }] });
+  dialogs.save = at('desk/out.mp4');
+  const first = await host.desktop!.target('clip.mp4');
+  assert.deepEqual(first, { id: 't1', name: 'out.mp4' });
+  given.length = 0;
+  for (const path of [at('desk/out.mp4'), 't9', '../t1', 'constructor']) assert.equal(codeOf(await begin(path)), 'notHere', path);
+  assert.deepEqual(await begin('t1'), { error: describeFailure(new StudioError('conflict', 'there is out.mp4 already')) });
+  assert.equal(codeOf(await begin('t1')), 'notHere');
+  assert.deepEqual(given, [at('desk/out.mp4')]);
+  // what was written without its ending gets it, unless that is another file's name
+  dialogs.save = at('desk/plain');
+  assert.equal((await host.desktop!.target('clip.mp4'))?.name, 'plain.mp4');
+  dialogs.save = at('desk/clip');
+  await assert.rejects(host.desktop!.target('clip.mp4'), { code: 'conflict', message: /^clip\.mp4 is there already/ });
+  assert.deepEqual(await main.ask('pick', { target: 'frames' }), { value: [{ id: 't3', name: 'clip', kind: 'folder', bytes: 0 }] });
+  dialogs.save = at('library/out.mp4');
+  await assert.rejects(host.desktop!.target('clip.mp4'), { code: 'badInput' });
+  noPaths(window);
+  await window.leave();
+});
+
+test('what the page is asked before its views are there waits for them, and the shell is told when it can ask', async () => {
+  let pages = 0;
+  const window = opened({ onPage: () => pages++ });
+  const { host, api: asked } = page(window);
+  assert.equal(pages, 1); // with the first message, before anything is answered
+  window.main.contents.send('protagonist:asked', { opened: [{ id: 'f1', name: 'a.mp4' }] });
+  window.main.contents.send('protagonist:asked', { action: 7 });
+  await asked.host.describe({});
+  const heard: unknown[] = [];
+  const stop = host.desktop!.asked(said => heard.push(said));
+  window.main.contents.send('protagonist:asked', { action: 'undo' });
+  await soon();
+  stop();
+  assert.deepEqual(heard, [{ opened: [{ id: 'f1', name: 'a.mp4' }] }, { action: 'undo' }]);
+  page(window);
+  await soon();
+  assert.equal(pages, 2);
+  await window.leave();
 });
 
 test('clips are dragged out and shown by id', async () => {
@@ -599,7 +675,7 @@ const shapes: Readonly<Record<keyof typeof channels, fc.Arbitrary<unknown>>> = {
     fc.constantFrom(...['kelp.jpg', 'x', '..', '.']),
   ),
   keep: fc.record({ name: fc.string({ unit: 'binary' }), bytes: fc.oneof(fc.uint8Array({ maxLength: 9 }), junk) }),
-  pick: fc.constantFrom('photos', 'folder', 'model', 'clip', 'constructor'),
+  pick: fc.oneof(fc.constantFrom<unknown>('photos', 'photo', 'folder', 'model', 'clip', 'made', 'constructor'), fc.record({ target: fields['name']! })),
   save: fc.oneof(fc.record({ id: fields['id']!, kind: fields['kind']!, name: fields['name']! }), fc.record({ kept: fields['kept']!, name: fields['name']! })),
   drag: fc.record({ ids: fields['ids']! }),
   reveal: fc.record({ id: fields['id']! }),
