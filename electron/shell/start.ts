@@ -107,10 +107,14 @@ export async function start(electron: ElectronUsed, argv: readonly string[], swi
 
   let window: Electron.BrowserWindow | undefined;
   const boundsFile = join(app.getPath('userData'), 'window.json');
+  /** What the page is asked before it is there. */
+  const unasked: AskedOfPage[] = [];
+  let hears = false;
   /** Has the page do something: what its own shortcuts do, or to open clips. */
   const tell = (said: AskedOfPage): void => {
     if (!window) open();
-    window?.webContents.send('protagonist:asked', said);
+    if (hears) window?.webContents.send('protagonist:asked', said);
+    else unasked.push(said);
   };
   const open = (): Electron.BrowserWindow => {
     const { workArea } = electron.screen.getPrimaryDisplay();
@@ -145,6 +149,10 @@ export async function start(electron: ElectronUsed, argv: readonly string[], swi
         shell: electron.shell,
         dragIcon: electron.nativeImage.createFromPath(program.icon),
         words: words().files,
+        onPage: () => {
+          hears = true;
+          for (const said of unasked.splice(0)) made.webContents.send('protagonist:asked', said);
+        },
       });
     made.once('ready-to-show', () => made.show());
     made.on('close', event => {
@@ -154,9 +162,12 @@ export async function start(electron: ElectronUsed, argv: readonly string[], swi
       stopKeeping();
       letGo();
       void disconnect();
-      if (window === made) window = undefined;
+      if (window !== made) return;
+      window = undefined;
+      hears = false;
     });
     made.webContents.on('render-process-gone', (_, { reason }) => {
+      hears = false;
       if (reason === 'clean-exit' || leave.begun) return;
       const { pageDied: message, pageDiedText: detail, again, quit } = words();
       void electron.dialog
@@ -199,18 +210,11 @@ export async function start(electron: ElectronUsed, argv: readonly string[], swi
   });
   electron.powerMonitor.on('shutdown', () => leave.end());
 
-  const act = (action: MenuAction): void => {
-    if (action !== 'open') return tell({ action });
-    const at = window ?? open();
-    void electron.dialog
-      .showOpenDialog(at, { properties: ['openFile', 'multiSelections'], filters: [{ name: words().files.clip, extensions: ['mp4'] }] })
-      .then(({ canceled, filePaths }) => {
-        if (!canceled) hand(filePaths);
-      });
-  };
+  const act = (action: MenuAction): void => tell({ action });
+  let shortcuts: Readonly<Record<string, string | null>> = {};
   let updates: Updates | undefined;
   const showMenu = () => {
-    const items = menuTemplate(process.platform, words().menu, act, { development, updates: updates?.menu() ?? [] });
+    const items = menuTemplate(process.platform, words().menu, act, { development, shortcuts, updates: updates?.menu() ?? [] });
     electron.Menu.setApplicationMenu(electron.Menu.buildFromTemplate(items));
   };
   if (switched.feed !== null) {
@@ -229,6 +233,7 @@ export async function start(electron: ElectronUsed, argv: readonly string[], swi
     const reply = await transport.call('settings.show', undefined);
     const read = 'value' in reply ? settingsSchema.safeParse(reply.value) : undefined;
     spoken = read?.data?.language ?? 'system';
+    shortcuts = read?.data?.shortcuts ?? {};
     showMenu();
   };
   await readSettings();

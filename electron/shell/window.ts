@@ -148,11 +148,24 @@ export const menuLabels = [
   'queue', 'actualSize', 'zoomIn', 'zoomOut', 'fullScreen', 'window', 'minimize', 'zoom', 'front', 'help', 'shortcuts', 'about', 'services', 'hide', 'hideOthers', 'showAll',
 ] as const; // prettier-ignore
 export type MenuWords = Readonly<Record<(typeof menuLabels)[number], string>>;
-/** What the menu asks for: one of the window's actions, by the id that its shortcut has, or (`open`) the system's dialog for clip files. */
-export type MenuAction = 'go.subjects' | 'go.create' | 'go.library' | 'go.settings' | 'queue.toggle' | 'keys.show' | 'open';
+/** What the menu asks for: one of the window's actions, by the id that its shortcut has. */
+export type MenuAction =
+  'undo' | 'redo' | 'clip.new' | 'clip.open' | 'go.subjects' | 'go.create' | 'go.library' | 'go.settings' | 'queue.toggle' | 'keys.show';
+
+const named: Readonly<Record<string, string>> = { ArrowUp: 'Up', ArrowDown: 'Down', ArrowLeft: 'Left', ArrowRight: 'Right', '+': 'Plus' };
+/** Keys as the window writes them, as Electron does; undefined where the menu shows none: of keys that people type, and of those that Electron has no name for. */
+export function acceleratorOf(chord: string | null): string | undefined {
+  const [, modifiers = '', key = ''] = /^((?:(?:Mod|Ctrl|Alt|Shift)\+)*)(.+)$/.exec(chord ?? '') ?? [];
+  const name = named[key] ?? key;
+  const known =
+    /^(?:[!-~]|Plus|Space|Tab|Backspace|Delete|Insert|Enter|Up|Down|Left|Right|Home|End|PageUp|PageDown|Escape|F(?:[1-9]|1\d|2[0-4]))$/;
+  if (!known.test(name) || (!/Mod|Ctrl|Alt/.test(modifiers) && !/^F\d/.test(name))) return undefined;
+  return modifiers.replace('Mod', 'CmdOrCtrl') + name;
+}
 
 /** The menu of a platform. Its keys are those of the window's own table of shortcuts, where the page acts on them first; no key without a modifier is one here, since people write with those.
- * @param act does what was chosen */
+ * @param act does what was chosen
+ * @param shortcuts those that the person has changed, as settings have them: `Mod+Shift+L`; null: none */
 export function menuTemplate(
   platform: NodeJS.Platform,
   words: MenuWords,
@@ -160,16 +173,19 @@ export function menuTemplate(
   {
     development = false,
     updates = [],
-  }: Pick<Circumstances, 'development'> & { readonly updates?: readonly MenuItemConstructorOptions[] } = {},
+    shortcuts = {},
+  }: Pick<Circumstances, 'development'> & {
+    readonly updates?: readonly MenuItemConstructorOptions[];
+    readonly shortcuts?: Readonly<Record<string, string | null>>;
+  } = {},
 ): MenuItemConstructorOptions[] {
   type Item = MenuItemConstructorOptions;
   const mac = platform === 'darwin';
   const line: Item = { type: 'separator' };
-  const of = (label: string, action: MenuAction, accelerator?: string): Item => ({
-    label,
-    click: () => act(action),
-    ...(accelerator !== undefined && { accelerator }),
-  });
+  const of = (label: string, action: MenuAction, usual?: string): Item => {
+    const accelerator = Object.hasOwn(shortcuts, action) ? acceleratorOf(shortcuts[action] ?? null) : usual;
+    return { label, click: () => act(action), ...(accelerator !== undefined && { accelerator }) };
+  };
   const role = (label: string, role: NonNullable<Item['role']>): Item => ({ label, role });
   const settings = of(words.settings, 'go.settings', 'CmdOrCtrl+,');
 
@@ -193,8 +209,8 @@ export function menuTemplate(
   const file: Item = {
     label: words.file,
     submenu: [
-      of(words.newClip, 'go.create', 'CmdOrCtrl+N'),
-      of(words.openClip, 'open', 'CmdOrCtrl+O'),
+      of(words.newClip, 'clip.new', 'CmdOrCtrl+N'),
+      of(words.openClip, 'clip.open', 'CmdOrCtrl+O'),
       line,
       ...(mac ? [role(words.closeWindow, 'close')] : [settings, line, role(words.quit, 'quit')]),
     ],
@@ -202,8 +218,8 @@ export function menuTemplate(
   const edit: Item = {
     label: words.edit,
     submenu: [
-      role(words.undo, 'undo'),
-      role(words.redo, 'redo'),
+      of(words.undo, 'undo', 'CmdOrCtrl+Z'), // not roles: those know of texts alone
+      of(words.redo, 'redo', 'CmdOrCtrl+Shift+Z'),
       line,
       role(words.cut, 'cut'),
       role(words.copy, 'copy'),

@@ -4,12 +4,8 @@ import type { Subject } from '../../electron/contract/records.ts';
 import { t } from '../words/index.svelte.ts';
 import type { App } from './app.svelte.ts';
 import { asStudioError } from './collections.svelte.ts';
+import { bring, isPlaced, type Dropped } from './desktop.ts';
 
-export interface Dropped {
-  readonly file: File;
-  /** Where it lay in what was dropped: `holiday/lemon.jpg`, or its name alone. */
-  readonly path: string;
-}
 export type Kind = Subject['kind'];
 /** `failed` can be tried again, `refused` cannot. */
 export type ArrivalState = 'waiting' | 'sending' | 'sent' | 'adding' | 'added' | 'duplicate' | 'refused' | 'failed';
@@ -20,13 +16,15 @@ const atOnce = 3;
 const largest = 256 << 20;
 /** The host says so too; a film of gigabytes need not be sent for that. */
 const photoNames = /\.(jpe?g|jfif|png|webp|avif|heic|heif)$/i;
-const looksLikePhoto = ({ name, type }: File) =>
-  photoNames.test(name) || (type.startsWith('image/') && !/\.\w+$/.test(name)) || type === '';
+const looksLikePhoto = (file: Dropped['file']) =>
+  photoNames.test(file.name) || (!isPlaced(file) && ((file.type.startsWith('image/') && !/\.\w+$/.test(file.name)) || file.type === ''));
+/** The same file given twice is one. */
+const identity = ({ path, file }: Dropped) => `${path}|${file.size}|${isPlaced(file) ? file.id : file.lastModified}`;
 
 let next = 1;
 export class Arrival {
   readonly key = next++;
-  readonly file: File;
+  readonly file: Dropped['file'];
   readonly path: string;
   state = $state<ArrivalState>('waiting');
   /** How much of it has been sent, 0 to 1. */
@@ -111,8 +109,8 @@ export class Intake {
   }
   /** Takes more files; they are sent at once. */
   take(files: readonly Dropped[]): void {
-    const there = new Set(this.items.map(i => `${i.path}|${i.file.size}|${i.file.lastModified}`));
-    const fresh = files.filter(({ path, file }) => !there.has(`${path}|${file.size}|${file.lastModified}`)).map(f => new Arrival(f));
+    const there = new Set(this.items.map(identity));
+    const fresh = files.filter(file => !there.has(identity(file))).map(f => new Arrival(f));
     if (this.makes && this.items.length === 0) this.name = proposedName(fresh.map(f => f.path)) || t('subjects.newName');
     this.items = [...this.items, ...fresh];
     this.#pump();
@@ -136,8 +134,7 @@ export class Intake {
       if (!item) return;
       item.state = 'sending';
       this.#sending++;
-      void this.#app.host
-        .send(item.file, item.file.name, { signal: this.#ended.signal, progress: part => (item.part = part) })
+      void bring(this.#app, item.file, { signal: this.#ended.signal, progress: part => (item.part = part) })
         .then(
           ({ path }) => {
             item.part = 1;

@@ -11,6 +11,7 @@ import { duration } from '../words/format.ts';
 import { t } from '../words/index.svelte.ts';
 import type { App } from './app.svelte.ts';
 import { asStudioError, type Client } from './collections.svelte.ts';
+import { bring, isPlaced, type Dropped } from './desktop.ts';
 
 export type Forecasted = Awaited<ReturnType<Client['jobs']['forecast']>>;
 /** A request that came from elsewhere, and what of it is not here. */
@@ -23,6 +24,8 @@ export interface Restored {
 }
 /** Milliseconds without a change before the studio is asked what it will cost. */
 const patience = 250;
+const isPicture = (file: Dropped['file']) =>
+  isPlaced(file) ? /\.(jpe?g|jfif|png|webp|avif|heic|heif)$/i.test(file.name) : file.type.startsWith('image/');
 
 export class Composer {
   readonly app: App;
@@ -422,8 +425,8 @@ export class Composer {
     };
   }
   /** What made a file that was dropped, pasted or chosen. */
-  takeFile(file: File): Promise<void> {
-    return this.#takeFrom(file.name, async () => (await this.app.host.send(file, file.name)).path, file);
+  takeFile(file: Dropped['file']): Promise<void> {
+    return this.#takeFrom(file.name, async () => (await bring(this.app, file)).path, file);
   }
   /** What made a clip that the system has handed in. */
   takeHandedIn(): void {
@@ -433,11 +436,11 @@ export class Composer {
     draft.handedIn = undefined;
     void this.#takeFrom(handedIn.name, () => Promise.resolve(handedIn.id));
   }
-  async #takeFrom(name: string, bring: () => Promise<string>, file?: File): Promise<void> {
+  async #takeFrom(name: string, find: () => Promise<string>, file?: Dropped['file']): Promise<void> {
     const { app } = this;
     this.reading = name;
     try {
-      const { request, missing } = await app.api.requests.read({ path: await bring() });
+      const { request, missing } = await app.api.requests.read({ path: await find() });
       if (request)
         this.take(
           request,
@@ -449,24 +452,24 @@ export class Composer {
         app.toast({
           kind: 'told',
           text: t('create.nothingInside', { name }),
-          buttons: file?.type.startsWith('image/') ? [{ label: t('create.useAsStart'), run: () => void this.startWith(file) }] : [],
+          buttons: file && isPicture(file) ? [{ label: t('create.useAsStart'), run: () => void this.startWith(file) }] : [],
         });
     } catch (error) {
-      app.failed(error, () => void this.#takeFrom(name, bring, file));
+      app.failed(error, () => void this.#takeFrom(name, find, file));
     } finally {
       this.reading = undefined;
     }
   }
   /** The clip begins with it. */
-  async startWith(from: File | { readonly photo: PhotoId } | { readonly clip: ClipId; readonly frame: number }): Promise<void> {
+  async startWith(from: Dropped['file'] | { readonly photo: PhotoId } | { readonly clip: ClipId; readonly frame: number }): Promise<void> {
     const { app, draft } = this;
     const before = draft.request.startImage;
-    if (from instanceof File) this.reading = from.name;
+    if ('name' in from) this.reading = from.name;
     await app.act(
       t('create.startSet'),
       async () => {
         const picture = await app.api.pictures.add({
-          from: from instanceof File ? { path: (await app.host.send(from, from.name)).path } : from,
+          from: 'name' in from ? await bring(app, from) : from,
         });
         this.start = picture;
         draft.setStart(picture.id);

@@ -81,18 +81,29 @@ export class Keys {
   conflicts(id: string, chord: string): readonly Shortcut[] {
     return this.all.filter(s => s.id !== id && this.keysOf(s.id) === chord);
   }
+  /** Does what an action's keys would do where the person is now: in the editor of a photo Undo is the editor's. Of a text that has the focus it is the text's own.
+   * @returns whether there is such an action */
+  act(id: string): boolean {
+    const own = this.all.find(s => s.id === id);
+    if (!own) return false;
+    const keys = this.keysOf(id) ?? own.keys;
+    if (own.outsideText === true && types(document.activeElement)) document.execCommand(id);
+    else (this.#meant(s => s.id === id || (this.keysOf(s.id) === keys && keys !== null)) ?? own).run(new KeyboardEvent('keydown'));
+    return true;
+  }
+  /** The latest that was added is the innermost: a dialog before its page. */
+  #meant(is: (shortcut: Shortcut) => boolean): Shortcut | undefined {
+    return this.all.findLast(s => is(s) && s.when?.() !== false);
+  }
   #press(event: KeyboardEvent): void {
     if (event.defaultPrevented || event.isComposing || this.recording) return;
     const chord = chordOf(event);
     if (chord === undefined) return;
     const typing = types(event.target);
-    // the latest that was added is the innermost: a dialog before its page
-    for (const shortcut of this.all.toReversed()) {
-      if (this.keysOf(shortcut.id) !== chord || shortcut.when?.() === false) continue;
-      if (typing && !shortcut.always && (shortcut.outsideText === true || !/^(Mod|Alt|Ctrl)\+|^F\d/.test(chord))) continue;
-      event.preventDefault();
-      shortcut.run(event);
-      return;
-    }
+    const held = (s: Shortcut) => typing && !s.always && (s.outsideText === true || !/^(Mod|Alt|Ctrl)\+|^F\d/.test(chord));
+    const shortcut = this.#meant(s => this.keysOf(s.id) === chord && !held(s));
+    if (!shortcut) return;
+    event.preventDefault();
+    shortcut.run(event);
   }
 }

@@ -1,6 +1,7 @@
 /** @file What a person does to clips, one or many of them, with what takes it back. Views offer these; none is a view's own. */
 import type { ClipId } from '../../electron/contract/ids.ts';
 import type { Clip } from '../../electron/contract/records.ts';
+import { mostTogether } from '../host/host.ts';
 import { t } from '../words/index.svelte.ts';
 import { bytes } from '../words/format.ts';
 import type { App } from './app.svelte.ts';
@@ -12,8 +13,8 @@ const atOnce = 250;
 const together = 8;
 /** From so many clips on it is shown how far it is. */
 const worthShowing = 50;
-/** Most clips whose files are saved by one press. */
-export const mostDownloads = 20;
+/** Most clips whose files are saved by one press: a browser asks about each. */
+export const mostDownloads = (app: App): number => (app.host.desktop ? mostTogether : 20);
 /** How many clips can be compared. */
 export const comparable = (n: number): boolean => n >= 2 && n <= 4;
 
@@ -165,7 +166,17 @@ export async function reuseClip(app: App, id: ClipId, seed: 'keep' | 'new'): Pro
 export const fileNameOf = ({ id, name }: Pick<Clip, 'id' | 'name'>): string =>
   `${name.replaceAll(/[\p{Cc}"*/:<>?\\|]+/gu, ' ').trim().slice(0, 80) || id}.mp4`; // prettier-ignore
 export async function downloadClips(app: App, ids: readonly ClipId[]): Promise<void> {
-  for (const id of ids.slice(0, mostDownloads)) {
+  const { desktop } = app.host;
+  if (desktop && ids.length > 1) {
+    const saved = await app.act(undefined, async () => {
+      await app.clips.ensure(ids);
+      const there = ids.slice(0, mostTogether).flatMap(id => app.clips.record(id) ?? []).filter(clip => !clip.missing); // prettier-ignore
+      return there.length === 0 ? 0 : desktop.saveClips(there.map(clip => ({ id: clip.id, name: fileNameOf(clip) })));
+    });
+    if (saved) app.toast({ text: t('desktop.saved', { n: saved }) });
+    return;
+  }
+  for (const id of ids.slice(0, mostDownloads(app))) {
     const clip = await app.act(undefined, () => app.clips.find(id));
     if (!clip || clip.missing) continue;
     app.host.save(app.host.media(id, 'video', clip.sha256), fileNameOf(clip));

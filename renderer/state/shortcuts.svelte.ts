@@ -15,11 +15,13 @@ export interface KnownShortcut {
   readonly keys: string | null;
 }
 
-export const shortcuts: readonly KnownShortcut[] = [
+const shortcuts: readonly KnownShortcut[] = [
   { id: 'go.subjects', label: 'frame.subjects', keys: 'Mod+1' },
   { id: 'go.create', label: 'frame.create', keys: 'Mod+2' },
   { id: 'go.library', label: 'frame.library', keys: 'Mod+3' },
   { id: 'go.settings', label: 'frame.settings', keys: 'Mod+,' },
+  { id: 'clip.new', label: 'desktop.newClip', keys: 'Mod+N' },
+  { id: 'clip.open', label: 'desktop.openClip', keys: 'Mod+O' },
   { id: 'queue.toggle', label: 'frame.queue', keys: 'Q' },
   { id: 'undo', label: 'frame.undo', keys: 'Mod+Z' },
   { id: 'redo', label: 'frame.redo', keys: 'Mod+Shift+Z' },
@@ -87,6 +89,12 @@ export const shortcuts: readonly KnownShortcut[] = [
   { id: 'settings.search', label: 'settings.search', keys: '/' },
 ];
 
+/** Those that there are in this window: what browsers keep for themselves is our own program's alone. */
+export const shortcutsOf = (app: App): readonly KnownShortcut[] =>
+  app.host.desktop
+    ? shortcuts.map(s => (s.id === 'library.download' ? { ...s, label: 'desktop.saveAs' } : s))
+    : shortcuts.filter(({ id }) => !id.startsWith('clip.'));
+
 const [everywhere] = shortcutAreas;
 export const areaOf = (id: string): ShortcutArea =>
   shortcutAreas.find(area => id.startsWith(`${area}.`) && id !== 'queue.toggle') ?? everywhere;
@@ -99,7 +107,7 @@ export const keysNow = (app: App, { id, keys }: Pick<KnownShortcut, 'id' | 'keys
 export function conflictsWith(app: App, id: string, chord: string): readonly KnownShortcut[] {
   const area = areaOf(id);
   const meets = (other: ShortcutArea) => other === area || other === everywhere || area === everywhere;
-  return shortcuts.filter(s => s.id !== id && meets(areaOf(s.id)) && keysNow(app, s) === chord);
+  return shortcutsOf(app).filter(s => s.id !== id && meets(areaOf(s.id)) && keysNow(app, s) === chord);
 }
 /** Settings in which these shortcuts have these keys; what is usual is not written down. */
 export function withKeys(app: App, changes: Readonly<Record<string, string | null>>): Record<string, string | null> {

@@ -2,6 +2,7 @@
 import type { Photo, Subject } from '../../electron/contract/records.ts';
 import { t } from '../words/index.svelte.ts';
 import type { App } from './app.svelte.ts';
+import { bring, type Dropped } from './desktop.ts';
 import { asStudioError } from './collections.svelte.ts';
 
 /** Goes to Create with the subject in the prompt. */
@@ -45,7 +46,7 @@ export function setHero(app: App, subject: Subject, photo: Photo): Promise<unkno
   );
 }
 /** Another file in the place of a photo: its view and its being the hero go over, crop and mask do not. */
-export function replacePhoto(app: App, subject: Subject, photo: Photo, file: File): Promise<Photo['id'] | undefined> {
+export function replacePhoto(app: App, subject: Subject, photo: Photo, file: Dropped['file']): Promise<Photo['id'] | undefined> {
   const { id } = subject;
   const hero = subject.heroPhotoId === photo.id;
   let fresh: Photo['id'] | undefined;
@@ -62,7 +63,7 @@ export function replacePhoto(app: App, subject: Subject, photo: Photo, file: Fil
         await settle(fresh, photo.id);
         return fresh;
       }
-      const { path } = await app.host.send(file, file.name);
+      const { path } = await bring(app, file);
       const { added, duplicates, refused } = await app.api.subjects.addPhotos({ id, photos: [{ path }] });
       const [refusal] = refused;
       if (refusal) throw asStudioError(new Error(refusal.text));

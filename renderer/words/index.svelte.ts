@@ -1,6 +1,7 @@
 /** @file The window's words: `t('library.search')` in the language that is set. All three are there at once: a language that is chosen is spoken at once. */
 import type { languages } from '../../electron/contract/records.ts';
 import * as create from './areas/create.ts';
+import * as desktop from './areas/desktop.ts';
 import * as frame from './areas/frame.ts';
 import * as keys from './areas/keys.ts';
 import * as library from './areas/library.ts';
@@ -12,7 +13,7 @@ import * as subjects from './areas/subjects.ts';
 import * as welcome from './areas/welcome.ts';
 import type { Phrase, Values } from './words.ts';
 
-const areas = { create, frame, keys, library, photo, player, queue, settings, subjects, welcome } as const;
+const areas = { create, desktop, frame, keys, library, photo, player, queue, settings, subjects, welcome } as const;
 type Areas = typeof areas;
 type Area = keyof Areas;
 /** Every key: `area.key`. */

@@ -87,8 +87,13 @@ test('it starts, in this order, with every setting of the list, and its page get
   window.contents.emit('will-navigate', { url: 'https://example.com/', isMainFrame: true, preventDefault: () => (stayed = true) });
   assert.ok(stayed);
 
+  // what is asked before the page is there waits for it
+  (fake.menu.at(-1)!.submenu as { click: () => void }[])[0]!.click();
+  assert.ok(!window.sent.some(([channel]) => channel === 'protagonist:asked'));
+
   // the page
   const line = pageOf(window);
+  assert.deepEqual(window.sent.filter(([channel]) => channel === 'protagonist:asked'), [['protagonist:asked', { action: 'keys.show' }]]); // prettier-ignore
   assert.equal(await line.greeted, version);
   const described = await line.call('host.describe', {});
   assert.deepEqual('value' in described && (described.value as { can: unknown }).can, { paths: false, dragOut: true, reveal: true, pickFolder: true }); // prettier-ignore

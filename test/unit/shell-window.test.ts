@@ -11,6 +11,7 @@ import fc from 'fast-check';
 import { parseCatalogue } from '../../electron/contract/catalogue.ts';
 import { job as jobSchema, type Job, type Progress } from '../../electron/contract/records.ts';
 import {
+  acceleratorOf,
   boundsWithin,
   bringForward,
   isOwnMedia,
@@ -315,16 +316,18 @@ describe('the menu', () => {
         last = undefined;
       }
       assert.deepEqual([...asked.keys()].sort(), [
+        'clip.new',
+        'clip.open',
         'go.create',
         'go.library',
         'go.settings',
         'go.subjects',
         'keys.show',
-        'open',
         'queue.toggle',
+        'redo',
+        'undo',
       ]);
       for (const [action, keys] of asked) {
-        if (action === 'open') continue;
         const usual = table.get(action);
         assert.ok(usual !== undefined, action);
         if (usual.startsWith('Mod+')) assert.ok(keys.includes(usual.replace('Mod', 'CmdOrCtrl')), `${action}: ${usual}`);
@@ -332,8 +335,22 @@ describe('the menu', () => {
       }
       const ours = new Set([...asked.values()].flat());
       for (const [id, keys] of table)
-        if (ours.has(keys.replace('Mod', 'CmdOrCtrl'))) assert.ok(asked.has(id as MenuAction), `${id} has the menu's ${keys}`);
+        if (ours.has(keys.replace('Mod', 'CmdOrCtrl')))
+          assert.ok(asked.has(id as MenuAction) || /^edit\.(undo|redo)$/.test(id), `${id} has the menu's ${keys}`);
     }
+  });
+
+  test('keys that a person has changed are the menu’s too, and those that people type are not shown there', () => {
+    const accelerators = (shortcuts: Readonly<Record<string, string | null>>) =>
+      new Map(
+        items(menuTemplate('linux', words, () => undefined, { shortcuts })).flatMap(i => (i.click ? [[i.label, i.accelerator]] : [])),
+      );
+    const usual = accelerators({});
+    assert.deepEqual(['~library', '~queue', '~undo', '~newClip'].map(label => usual.get(label)), ['CmdOrCtrl+3', undefined, 'CmdOrCtrl+Z', 'CmdOrCtrl+N']); // prettier-ignore
+    const own = accelerators({ 'go.library': 'Mod+Alt+L', 'queue.toggle': 'Mod+Q', 'keys.show': 'F1', 'clip.new': null, undo: 'U', other: 'Mod+X' }); // prettier-ignore
+    assert.deepEqual(['~library', '~queue', '~shortcuts', '~newClip', '~undo', '~redo'].map(label => own.get(label)), ['CmdOrCtrl+Alt+L', 'CmdOrCtrl+Q', 'F1', undefined, undefined, 'CmdOrCtrl+Shift+Z']); // prettier-ignore
+    const spelt: readonly (readonly [string | null, string | undefined])[] = [[null, undefined], ['', undefined], ['Mod+', undefined], ['Q', undefined], ['Shift+Q', undefined], ['?', undefined], ['Mod++', 'CmdOrCtrl+Plus'], ['Alt+ArrowUp', 'Alt+Up'], ['Mod+Ctrl+Space', 'CmdOrCtrl+Ctrl+Space'], ['Mod+é', undefined], ['Mod+MediaPlay', undefined], ['Shift+F5', 'Shift+F5'], ['Mod+,', 'CmdOrCtrl+,'], ['constructor', undefined]]; // prettier-ignore
+    for (const [chord, keys] of spelt) assert.equal(acceleratorOf(chord), keys, String(chord));
   });
 });
 

@@ -13,6 +13,7 @@ import Tag from '@lucide/svelte/icons/tag';
 import Trash from '@lucide/svelte/icons/trash-2';
 import Wand from '@lucide/svelte/icons/wand-sparkles';
 import type { App } from '../../state/app.svelte.ts';
+import { revealItem, saveWords } from '../../state/desktop.ts';
 import { keyNames } from '../../state/keys.svelte.ts';
 import {
   comparable,
@@ -89,9 +90,10 @@ export function clipMenu(app: App, { ids, trashed, open, tags, exports, select }
     ...(exports && ids.length <= mostJoined
       ? [{ label: one ? t('library.export') : t('library.join'), icon: one ? Share : Link, shortcut: keysOf(app, 'library.export'), run: exports }]
       : []),
-    ...(ids.length <= mostDownloads
-      ? [{ label: t('library.download'), icon: Download, shortcut: keysOf(app, 'library.download'), run: () => void downloadClips(app, ids) }]
+    ...(ids.length <= mostDownloads(app)
+      ? [{ label: saveWords(app, 'library.download', ids.length), icon: Download, shortcut: keysOf(app, 'library.download'), run: () => void downloadClips(app, ids) }]
       : []),
+    ...(one && app.clips.record(only)?.missing === false ? revealItem(app, only) : []),
     'line',
     { label: t('library.toTrash'), icon: Trash, danger: true, shortcut: keysOf(app, 'library.trash'), run: () => void trashClips(app, ids) },
   ]; // prettier-ignore

@@ -2,6 +2,7 @@
 import type { ClipId } from '../../../electron/contract/ids.ts';
 import type { Clip } from '../../../electron/contract/records.ts';
 import type { App } from '../../state/app.svelte.ts';
+import { draggedOut } from '../../state/desktop.ts';
 import { fileNameOf } from '../../state/library-actions.ts';
 import { decimal } from '../../words/format.ts';
 import { t } from '../../words/index.svelte.ts';
@@ -39,8 +40,12 @@ export function facesOf(app: App, clip: Clip, most: number): string[] {
   });
 }
 
-/** Fills a drag that begins at a clip: other views know it by its id, the file manager gets the file. */
-export function carry(app: App, transfer: DataTransfer, clip: Clip, ids: readonly ClipId[]): void {
+/** What a drag that begins at a clip carries: the file manager gets the file; in our own program those of all that are dragged. */
+export function carry(app: App, event: DragEvent, clip: Clip, ids: readonly ClipId[]): void {
+  const there = ids.filter(id => app.clips.record(id)?.missing !== true);
+  if (draggedOut(app, event, there)) return;
+  const { dataTransfer: transfer } = event;
+  if (!transfer) return;
   const address = new URL(app.host.media(clip.id, 'video', clip.sha256), location.href).href;
   transfer.effectAllowed = 'copy';
   transfer.setData(carried.one, clip.id);

@@ -3,7 +3,7 @@ import type { Dropped } from './types.ts';
 
 const byPath = new Intl.Collator(undefined, { numeric: true });
 /** Whether a file is one of `image/*`, `video/mp4`, `.heic`; an empty list takes all. Browsers know no kind of some files, names decide then. */
-export const isAccepted = ({ name, type }: { readonly name: string; readonly type: string }, accept: readonly string[]): boolean =>
+export const isAccepted = ({ name, type = '' }: { readonly name: string; readonly type?: string }, accept: readonly string[]): boolean =>
   accept.length === 0 ||
   accept.some(one =>
     one.startsWith('.')

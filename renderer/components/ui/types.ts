@@ -58,7 +58,8 @@ export interface TriggerProps {
 
 /** A file from a drop, a paste or a file picker. */
 export interface Dropped {
-  readonly file: File;
+  /** Of our own program also one that the host knows already, by its id. */
+  readonly file: File | { readonly id: string; readonly name: string; readonly size: number };
   /** Where it lay in what was dropped: `holiday/lemon.jpg`, or its name alone. */
   readonly path: string;
 }
