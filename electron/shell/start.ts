@@ -166,6 +166,9 @@ export async function start(electron: ElectronUsed, argv: readonly string[], swi
       window = undefined;
       hears = false;
     });
+    made.webContents.on('did-start-navigation', ({ isMainFrame, isSameDocument }) => {
+      if (isMainFrame && !isSameDocument) hears = false; // it is loaded anew
+    });
     made.webContents.on('render-process-gone', (_, { reason }) => {
       hears = false;
       if (reason === 'clean-exit' || leave.begun) return;
