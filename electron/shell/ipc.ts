@@ -26,6 +26,7 @@ import type { Answer, Reply, Transport } from '../contract/rpc.ts';
 import { serveWire, type Wire } from '../contract/wire.ts';
 import { fileError } from '../media/error.ts';
 import { syncFolder } from '../media/files.ts';
+import { glanceAt } from '../media/import.ts';
 import { HttpError } from '../serve/answers.ts';
 import { forBrowsers } from '../serve/browser.ts';
 import { fileName, type Places } from '../serve/places.ts';
@@ -139,6 +140,9 @@ export function windowAnswer(transport: Pick<Transport, 'call'>, places: Places,
     return forBrowser(await transport.call(method, { ...(input as object), path }, signal), [[path, basename(path)]]);
   };
 }
+
+/** A small picture of a photo that the person has chosen, by the id of its place. */
+export const glanceBy = (places: Places) => async (id: string) => glanceAt((await places.find(id, false)).path);
 
 export interface WindowOptions {
   /** The library's, of a host that takes paths and tells them. */

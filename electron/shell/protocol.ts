@@ -52,8 +52,17 @@ async function media(asked: Asked, answer: Answer, wanted: { readonly id: string
 
 /** Answers the requests of the scheme. What it returns never rejects.
  * @param window the folder of the built window: what lies in it now is all that is ever read there
- * @param answer as the window is answered */
-export function answering({ window, answer }: { window: string; answer: Answer }): (request: Request) => Promise<Response> {
+ * @param answer as the window is answered
+ * @param glance a small picture, as a JPEG, of a photo that the person has chosen, by the id of its place; nothing is shown of those if not given */
+export function answering({
+  window,
+  answer,
+  glance,
+}: {
+  window: string;
+  answer: Answer;
+  glance?: (id: string) => Promise<Uint8Array<ArrayBufferLike>>;
+}): (request: Request) => Promise<Response> {
   // as an address writes them: what comes is compared as it came, and decoded by nobody
   const files = new Map([...windowFiles(window)].map(([name, file]) => [`/window/${encodeURI(name)}`, file]));
   files.set('/window/', files.get('/window/index.html')!);
@@ -65,6 +74,13 @@ export function answering({ window, answer }: { window: string; answer: Answer }
     if (file) {
       const headers = { 'content-type': file.type, 'content-security-policy': windowPolicy, ...(file.fixed && kept.program) };
       return whole(asked, 200, headers, new Uint8Array(await file.read()));
+    }
+    const [, place] = /^\/place\/(f[1-9]\d{0,5}(?:%2F[\w.~!'()*%-]+)?)$/.exec(path) ?? [];
+    if (place !== undefined && glance) {
+      const looked = async () => glance(decodeURIComponent(place)); // what is no text is nothing's id
+      const picture = await looked().catch(() => undefined); // what is wrong with it, taking it in says
+      if (!picture) return said(asked, 404, 'There is no picture of this file.');
+      return whole(asked, 200, { 'content-type': 'image/jpeg', 'cache-control': 'no-store' }, new Uint8Array(picture));
     }
     const [, id, kind] = /^\/media\/([^/]+)\/([^/]+)$/.exec(path) ?? [];
     if (id === undefined || kind === undefined) return said(asked, 404, 'There is nothing at this address.');

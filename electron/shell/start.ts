@@ -14,7 +14,7 @@ import { describeFailure } from '../studio/failures.ts';
 import { libraryHome } from '../studio/places.ts';
 import { isInside } from '../studio/secrets.ts';
 import { byUtilityProcess } from './children.ts';
-import { connectWindow, windowAnswer } from './ipc.ts';
+import { connectWindow, glanceBy, windowAnswer } from './ipc.ts';
 import { answering, origin, privileges, refusing } from './protocol.ts';
 import { keyringSecrets } from './secrets.ts';
 import { withoutSwitches } from './switches.ts';
@@ -56,7 +56,11 @@ export type ElectronUsed = Pick<
  * @param argv the process's
  * @param switched the switch for updates, as package.json has it
  * @returns when it runs; or at once where another one runs already, which then has come forward */
-export async function start(electron: ElectronUsed, argv: readonly string[], switched = updatesSwitch.parse(program.updates)): Promise<void> {
+export async function start(
+  electron: ElectronUsed,
+  argv: readonly string[],
+  switched = updatesSwitch.parse(program.updates),
+): Promise<void> {
   const { app } = electron;
   const refused = app.isPackaged ? withoutSwitches(app.commandLine) : undefined;
   const headless = argv.indexOf('--headless');
@@ -102,7 +106,7 @@ export async function start(electron: ElectronUsed, argv: readonly string[], swi
   const { transport } = library;
   const places: Places = placesOf([]);
   const ses = electron.session.fromPartition('persist:window', { cache: true });
-  ses.protocol.handle('app', answering({ window: program.window, answer: windowAnswer(transport, places) }));
+  ses.protocol.handle('app', answering({ window: program.window, answer: windowAnswer(transport, places), glance: glanceBy(places) }));
   ses.protocol.handle('file', refusing);
 
   let window: Electron.BrowserWindow | undefined;

@@ -51,6 +51,8 @@ export interface Desktop {
    * @param name with its ending; without one it is a folder
    * @returns undefined where nothing was chosen */
   target(name: string): Promise<Place | undefined>;
+  /** Where a small picture of a photo that was chosen can be loaded from, by its id; nothing comes of what is no photo. */
+  picture(id: string): string;
   /** What a file is that was dropped or pasted; undefined for one that lies nowhere. A folder comes as a file, too. */
   place(file: File): Promise<Listing['entries'][number] | undefined>;
   /** Saves clips into a folder that the person chooses; nothing there is replaced.

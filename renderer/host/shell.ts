@@ -187,6 +187,7 @@ export function shellHost(version: string, bridge: Bridge): Host {
     desktop: {
       pick: kind => value(bridge.pick(kind), z.array(entry)),
       target: async name => (await value(bridge.pick({ target: name.slice(-200) }), z.array(place)))[0],
+      picture: id => `/place/${encodeURIComponent(id)}`,
       place: placeOf,
       saveClips: async clips => (await value(bridge.save({ clips }), saved)).saved,
       drag: ids => value(bridge.drag([...ids]), z.undefined()),

@@ -143,10 +143,12 @@ const script: Script = at => [
   { verb: 'checkpoint default', args: ['Toybox'], json: is('checkpoint'), text: /k1/ },
   { verb: 'checkpoint find', args: ['k2', at('other')], json: is('checkpoint'), text: /is there again/ },
   { verb: 'checkpoint verify', args: ['Second'], json: is('checkpoint'), text: /^Second \(k2\) is sound, [\d.]+ MB\n$/ },
+  { verb: 'checkpoint where', args: ['Second'], json: is('place', l => assert.equal(l['path'], at('other'))), text: /[\\/]other\n$/ },
   { verb: 'checkpoint remove', args: ['Second', '--files', '--yes'], status: 1, json: is('failed', l => assert.equal(l['code'], 'conflict')), text: /^$/ }, // prettier-ignore
   { verb: 'checkpoint remove', args: ['Second'], json: is('removed', l => assert.equal(l['id'], 'k2')), text: /./, once: 'json' },
   { verb: 'adapter add', args: [at('other.safetensors'), '--name', 'Mine', '--scale', '0.5', '--subject', '@kelp'], json: is('adapter'), text: /^Mine is a\d+, rank 16, scale 0\.5/ }, // prettier-ignore
   { verb: 'adapter list', json: is('adapters'), text: /0\.5 .* s1 +Mine/ },
+  { verb: 'adapter where', args: ['mine'], json: is('place'), text: /other\.safetensors\n$/ },
   {
     verb: 'adapter inspect',
     args: ['mine'],

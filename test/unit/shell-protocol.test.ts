@@ -9,12 +9,16 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { after, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
+import sharp from 'sharp';
 import { api } from '../../electron/contract/api.ts';
 import { refused, type Answer } from '../../electron/contract/rpc.ts';
 import { policies, safety } from '../../electron/serve/answers.ts';
 import { savedAs } from '../../electron/serve/media.ts';
+import { glanceBy, windowAnswer } from '../../electron/shell/ipc.ts';
+import { placesOf } from '../../electron/serve/places.ts';
 import { answering, origin, privileges, refusing, windowPolicy } from '../../electron/shell/protocol.ts';
 import { randoms } from '../support/random.ts';
+import { root as sources } from '../support/run.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'protagonist-shell-protocol-')),
   at = (...names: string[]) => join(root, ...names);
@@ -460,4 +464,20 @@ test('100,000 hostile addresses: nothing outside', { timeout: 60_000 }, async t 
   const names = new Set(Object.keys(shown).map(name => join(window, name)));
   assert.deepEqual(touched, names);
   assert.ok(counts.found > 1000 && counts.media > 100 && counts.parsed > 30_000, 'the addresses came too seldom to anything');
+});
+
+test('photos that the person has chosen are seen small before they are taken in, and nothing else of this machine is', async () => {
+  const places = placesOf([]),
+    toys = join(sources, 'assets/toybox/photos');
+  const { id } = await places.admit(toys);
+  const ask = answering({ window, answer: windowAnswer({ call: () => Promise.reject(new Error('not asked')) }, places), glance: glanceBy(places) }); // prettier-ignore
+  const get = (address: string, method = 'GET') => ask(new Request(`${origin}${address}`, { method }));
+  const got = await get(`/place/${encodeURIComponent(`${id}/lemon.jpg`)}`);
+  assert.deepEqual([got.status, got.headers.get('content-type'), got.headers.get('cache-control')], [200, 'image/jpeg', 'no-store']);
+  const { width, height } = await sharp(Buffer.from(await got.arrayBuffer())).metadata();
+  assert.equal(Math.max(width, height), 384);
+  assert.equal((await get(`/place/${id}%2Flemon.jpg`, 'POST')).status, 405);
+  const wrong = [id, `${id}%2Fsamples.json`, `${id}%2Fnone.jpg`, `${id}%2F..%2FREADME.md`, `${id}%2F%2Fetc%2Fpasswd`, `${id}/lemon.jpg`, 'f99%2Flemon.jpg', `${id}%2F%zz`, `${id}%2F%ff`, 'r1', 'u', encodeURIComponent(join(toys, 'lemon.jpg'))]; // prettier-ignore
+  for (const name of wrong) assert.equal((await get(`/place/${name}`)).status, 404, name);
+  places.close();
 });

@@ -61,6 +61,8 @@ test('photos are picked in the system’s dialog, and a folder is dropped: nothi
   const sheet = page.getByRole('dialog');
   await sheet.getByText('2 photos').waitFor();
   assert.deepEqual(opened.dialogs.asked.at(-1)?.properties, ['openFile', 'multiSelections']);
+  const pictures = () => sheet.locator('.thumb img').evaluateAll(all => all.map(i => (i as HTMLImageElement).naturalWidth)); // prettier-ignore
+  await until('seen', async () => (await pictures()).filter(width => width > 0).length === 2);
   await sheet.getByRole('textbox', { name: 'Name' }).fill('Lemon');
   await sheet.getByRole('button', { name: 'Add subject' }).click();
   await sheet.getByRole('button', { name: 'Make a clip' }).waitFor();

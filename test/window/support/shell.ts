@@ -15,7 +15,7 @@ import type { AskedOfPage } from '../../../electron/contract/bridge.ts';
 import { settings } from '../../../electron/contract/records.ts';
 import { client, type ClientOf } from '../../../electron/contract/rpc.ts';
 import { placesOf } from '../../../electron/serve/places.ts';
-import { connectWindow, windowAnswer, type WindowOptions } from '../../../electron/shell/ipc.ts';
+import { connectWindow, glanceBy, windowAnswer, type WindowOptions } from '../../../electron/shell/ipc.ts';
 import { answering, origin } from '../../../electron/shell/protocol.ts';
 import { menuTemplate, type MenuAction } from '../../../electron/shell/window.ts';
 import { shellWords } from '../../../electron/shell/words.ts';
@@ -83,7 +83,7 @@ export async function openShell({ platform = 'linux' as NodeJS.Platform } = {}):
   await transport.call('queue.start', {});
 
   // the scheme, over HTTP: this browser knows no `app:`
-  const answer = answering({ window, answer: windowAnswer(transport, places) });
+  const answer = answering({ window, answer: windowAnswer(transport, places), glance: glanceBy(places) });
   const server = createServer((request, response) => {
     const gone = new AbortController();
     response.on('close', () => gone.abort());
