@@ -15,5 +15,6 @@ const key = z.string().regex(/^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/, 'updates.
 /** Where new versions are announced, and whose signature an announcement has to bear: any one of the keys. */
 export const updatesSwitch = z
   .strictObject({ feed: folder.nullable(), keys: z.array(key).max(8, 'updates.keys has to hold at most 8 keys') })
-  .refine(({ feed, keys }) => feed === null || keys.length > 0, 'updates.keys has to hold a key where updates.feed is set');
+  .refine(({ feed, keys }) => feed === null || keys.length > 0, 'updates.keys has to hold a key where updates.feed is set')
+  .default({ feed: null, keys: [] });
 export type UpdatesSwitch = z.infer<typeof updatesSwitch>;

@@ -64,7 +64,7 @@ const untouched = (what: string) => (): never => {
 export async function openUpdater({ kind, version, folder, packaged, make = real }: UpdaterOptions): Promise<Installer> {
   if (kind === 'deb') throw new UpdateRefused('a .deb is updated by the package manager, or downloaded and installed by hand');
   let offered: Offer | undefined, // what our feed has
-    fetch: ((to: string) => Promise<void>) | undefined,
+    bring: ((to: string) => Promise<void>) | undefined,
     quit = Promise.withResolvers<unknown>(), // it would end the app now
     failure: Error | undefined;
 
@@ -112,9 +112,9 @@ export async function openUpdater({ kind, version, folder, packaged, make = real
   Object.assign(updater, {
     httpExecutor: {
       download: async (_: URL, to: string) => {
-        if (!fetch) throw new Error('electron-updater downloads unasked');
+        if (!bring) throw new Error('electron-updater downloads unasked');
         await rm(to, { force: true });
-        await fetch(to);
+        await bring(to);
         return to;
       },
       downloadToBuffer: untouched('download parts of a package'),
@@ -124,9 +124,9 @@ export async function openUpdater({ kind, version, folder, packaged, make = real
 
   const whyNot = () => failure ?? new Error('it was not installed');
   return {
-    take: async (offer, fetchIt) => {
+    take: async (offer, fetchPackage) => {
       offered = offer;
-      fetch = fetchIt;
+      bring = fetchPackage;
       try {
         const found = await updater.checkForUpdates();
         if (!found?.isUpdateAvailable || found.updateInfo.version !== offer.version)
@@ -135,7 +135,7 @@ export async function openUpdater({ kind, version, folder, packaged, make = real
         if (files.length !== 1) throw new UpdateRefused(`Protagonist ${offer.version} came as ${files.length} files: install it by hand`);
         return files[0]!;
       } finally {
-        fetch = undefined;
+        bring = undefined;
       }
     },
     install: async () => {

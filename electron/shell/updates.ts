@@ -248,9 +248,9 @@ export async function checkPackage(file: string, offer: Pick<Offer, 'file' | 'si
 
 /** Who replaces the program: `updater.ts`. */
 export interface Installer {
-  /** Fetches the package by `fetch`, into a file that it names.
+  /** Has the package brought into a file that it names.
    * @returns the file */
-  take(offer: Offer, fetch: (to: string) => Promise<void>): Promise<string>;
+  take(offer: Offer, bring: (to: string) => Promise<void>): Promise<string>;
   /** Puts what was taken in this program's place, or has the system do so when this process has ended. */
   install(): Promise<void>;
 }

@@ -56,14 +56,14 @@ export async function startServer(answer: (name: string) => Uint8Array | number 
   readonly get: Get;
   readonly asked: string[];
   readonly network: Network;
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }> {
   const asked: string[] = [];
   const server = createServer((request, response) => {
     const name = request.url!.replace('/protagonist/', '');
     asked.push(name);
     void Promise.resolve(answer(name)).then(found => {
-      if (found === undefined || typeof found === 'number') return response.writeHead(found ?? 404).end();
+      if (found === undefined || typeof found === 'number') return void response.writeHead(found ?? 404).end();
       response.writeHead(200, { 'content-length': found.length });
       for (let at = 0; at < found.length; at += 4096) response.write(found.subarray(at, at + 4096));
       response.end();

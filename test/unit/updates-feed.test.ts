@@ -224,16 +224,14 @@ describe('what is refused', () => {
         const why = refusal(() => judge(by({ ...feedOf(), [key]: value })));
         if (why === 'TAKEN') assert.ok(['notes', 'percent', 'serial'].includes(key), `${key}: ${JSON.stringify(value)}`);
       }),
-      { numRuns: 500 },
+      { numRuns: 250 },
     );
     fc.assert(
-      fc.property(
-        fc.uint8Array({ maxLength: 300 }),
-        bytes =>
-          void assert.match(
-            refusal(() => judge(by(bytes))),
-            /no JSON|cannot be under/,
-          ),
+      fc.property(fc.uint8Array({ maxLength: 300 }), bytes =>
+        assert.match(
+          refusal(() => judge(by(bytes))),
+          /no JSON|cannot be under/,
+        ),
       ),
       { numRuns: 300 },
     );
@@ -255,12 +253,12 @@ describe('keys', () => {
 });
 
 describe('the roll-out', () => {
-  const machines = Array.from({ length: 20_000 }, (_, n) => hash(String(n)).slice(0, 32));
+  const machines = Array.from({ length: 6_000 }, (_, n) => hash(String(n)).slice(0, 32));
   const offered = (machine: string, feed: Partial<Feed>) => 'offer' in offerFor({ ...feedOf(feed), digest: '' }, { ...here, machine });
   test('reaches as many as it says, evenly', () => {
     for (const percent of [1, 10, 50, 90]) {
       const part = (100 * machines.filter(machine => offered(machine, { percent })).length) / machines.length;
-      assert.ok(Math.abs(part - percent) < 1.2, `${part} % instead of ${percent} %`);
+      assert.ok(Math.abs(part - percent) < 2, `${part} % instead of ${percent} %`);
     }
     assert.ok(machines.every(machine => !offered(machine, { percent: 0 })));
     assert.ok(machines.every(machine => offered(machine, { percent: 100 })));
@@ -292,8 +290,9 @@ describe('the switch', () => {
   });
   test('takes a folder over https with a key, and nothing else', () => {
     assert.ok(updatesSwitch.safeParse({ feed, keys: [ours.pin, next.pin] }).success);
+    assert.equal(updatesSwitch.parse(undefined).feed, null);
     const bad: unknown[] = [
-      undefined,
+      null,
       {},
       { feed },
       { feed, keys: [] },

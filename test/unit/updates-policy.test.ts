@@ -21,6 +21,7 @@ import {
   type Happening,
   type Installer,
   type State,
+  type Updates,
 } from '../../electron/shell/updates.ts';
 import { day, feedOf, hash, newKey, now, quietLibrary, signed, startServer } from '../support/updates.ts';
 
@@ -213,6 +214,8 @@ describe('what comes over the network', () => {
   });
 });
 
+const agreed = ({ state }: Pick<Updates, 'state'>) => state.at === 'ready' && state.agreed;
+
 describe('all of it', () => {
   const ours = newKey(),
     program = Buffer.from('new program'.repeat(3000));
@@ -224,7 +227,7 @@ describe('all of it', () => {
   async function setUp(t: TestContext, { kind = 'AppImage', answers = [] }: { kind?: Kind | 'none'; answers?: number[] } = {}) {
     let published: Feed = feed(),
       clock = now,
-      hold: Promise<void> | undefined,
+      hold: Promise<unknown> | undefined,
       sent: Buffer = program;
     const library = quietLibrary();
     const server = await startServer(async name => {
@@ -281,11 +284,11 @@ describe('all of it', () => {
     await sleep(5); // it has asked what is set
     return {
       updates, library, server, asked, told, loaded, answers, userData,
-      said: () => asked.map(({ message, detail }) => `${message}: ${detail}`),
+      said: () => asked.map(({ message, detail = '' }) => `${message}: ${detail}`),
       memory: () => recall(join(userData, 'updates.json')),
       set published(next: Feed) { published = next; },
       set clock(ms: number) { clock = ms; },
-      set hold(until: Promise<void> | undefined) { hold = until; },
+      set hold(until: Promise<unknown> | undefined) { hold = until; },
       set sent(bytes: Buffer) { sent = bytes; },
       get installed() { return installed; },
       get redrawn() { return redrawn; },
@@ -373,7 +376,7 @@ describe('all of it', () => {
 
       // while it downloads
       app.library.set(lift);
-      const held = Promise.withResolvers<void>();
+      const held = Promise.withResolvers<unknown>();
       app.hold = held.promise;
       app.answers.push(0);
       const looking = app.updates.look();
@@ -381,7 +384,7 @@ describe('all of it', () => {
       while (app.server.asked.length < 5) await sleep(1);
       app.library.set(standing);
       await looking;
-      held.resolve();
+      held.resolve(undefined);
       app.hold = undefined;
       assert.equal(app.updates.state.at, 'available');
       assert.match(app.said().at(-1)!, /^No update was made: (Not now|The offline|The library)/);
@@ -391,7 +394,7 @@ describe('all of it', () => {
       app.library.set(lift);
       app.answers.push(0, 0);
       await app.updates.look();
-      assert.ok(app.updates.state.at === 'ready' && app.updates.state.agreed);
+      assert.ok(agreed(app.updates));
       app.library.set(standing);
       assert.equal(await app.updates.ending(), undefined);
       app.library.set(lift);
@@ -454,7 +457,7 @@ describe('all of it', () => {
   });
   test('a download can be stopped, and begins anew', async t => {
     const app = await setUp(t, { answers: [0] });
-    const held = Promise.withResolvers<void>();
+    const held = Promise.withResolvers<unknown>();
     app.hold = held.promise;
     const looking = app.updates.look();
     while (app.updates.state.at !== 'downloading') await sleep(1);
@@ -462,7 +465,7 @@ describe('all of it', () => {
     await app.updates.look();
     assert.match(app.said().join('\n'), /is being downloaded: 0 %/);
     await looking;
-    held.resolve();
+    held.resolve(undefined);
     assert.match(app.said().at(-1)!, /The download was stopped\./);
     app.hold = undefined;
     app.answers.push(0, 1);

@@ -62,7 +62,7 @@ function fakeUpdater(
       await members.httpExecutor!.download(file!.url, to, {});
       return Array.from({ length: files }, () => to);
     },
-    install: (silent, run) => {
+    install: (silent = false, run = false) => {
       calls.push(`install ${silent} ${run}`);
       if (!installs) for (const listener of errors) listener(new Error('the disk is full'));
       return installs;
@@ -239,7 +239,7 @@ describe('electron-updater itself', { skip: process.platform !== 'linux' }, () =
     const server = await startServer(name => (existsSync(join(release, name)) ? readFileSync(join(release, name)) : undefined));
     t.after(server.close);
     const sockets = connections(t),
-      said2: string[] = [];
+      shown: string[] = [];
     const updates = followUpdates({
       on: { feed: 'https://updates.example.org/protagonist/', keys: [pin] },
       transport: quietLibrary().transport,
@@ -248,8 +248,8 @@ describe('electron-updater itself', { skip: process.platform !== 'linux' }, () =
       platform: 'linux',
       arch: 'x64',
       userData,
-      ask: ({ message, detail }) => {
-        said2.push(`${message}: ${detail}`);
+      ask: ({ message, detail = '' }) => {
+        shown.push(`${message}: ${detail}`);
         return Promise.resolve({ response: 0, checkboxChecked: false });
       },
       notify: () => assert.fail('nobody asked for a word'),
@@ -260,7 +260,7 @@ describe('electron-updater itself', { skip: process.platform !== 'linux' }, () =
     });
     t.after(() => updates.stop());
     await updates.look();
-    assert.deepEqual(said2, [
+    assert.deepEqual(shown, [
       'Protagonist 0.2.0 ist da (1 MB): Clips are made\nfaster.',
       'Protagonist 0.2.0 ist geladen und geprüft: Es kann beim Beenden installiert werden, wenn dann nichts mehr wartet.',
     ]);
@@ -274,12 +274,12 @@ describe('electron-updater itself', { skip: process.platform !== 'linux' }, () =
     const other = followUpdates({
       on: { feed: 'https://updates.example.org/protagonist/', keys: [Buffer.alloc(32, 7).toString('base64')] },
       transport: quietLibrary().transport, version: '0.1.0', kind: 'AppImage', userData: newFolder('other'), notify: () => undefined, language: () => 'en', changed: () => undefined,
-      ask: ({ message, detail }) => Promise.resolve({ response: Number(said2.push(`${message}: ${detail}`) < 0), checkboxChecked: false }),
+      ask: ({ message, detail = '' }) => Promise.resolve({ response: Number(shown.push(`${message}: ${detail}`) < 0), checkboxChecked: false }),
       installer: () => assert.fail('nothing is to be installed'), get: server.get,
     }); // prettier-ignore
     t.after(() => other.stop());
     await other.look();
-    assert.match(said2.at(-1)!, /^No update was made: The feed is signed by no key that Protagonist knows/);
+    assert.match(shown.at(-1)!, /^No update was made: The feed is signed by no key that Protagonist knows/);
   });
 });
 
