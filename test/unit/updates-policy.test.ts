@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { after, describe, test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { MessageBoxOptions } from 'electron';
@@ -122,6 +122,7 @@ test('how it was installed: only an AppImage of our own is one', () => {
   assert.equal(of({ APPIMAGE: '/home/a/P.AppImage' }), undefined);
   assert.equal(of({ ...good, APPDIR: '/tmp/.mount_other' }), undefined, "started by another program's AppImage");
   assert.equal(of({ ...good, APPDIR: mounted.slice(0, -1) }), undefined, 'a folder whose name only begins so');
+  assert.equal(of({ ...good, APPDIR: `/${basename(mounted)}` }), undefined, 'a folder of that name elsewhere');
   assert.equal(of({ ...good, APPIMAGE: 'P.AppImage' }), undefined);
   assert.equal(of(good, { packaged: false }), undefined);
   assert.equal(of({}, { platform: 'win32' }), 'nsis');
