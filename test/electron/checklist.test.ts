@@ -1,6 +1,9 @@
 /** @file Electron's checklist is whole, passes, and each of its checks refuses what it is there for: sources are changed, one at a time, then read, loaded or started as the app's own are. */
 import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { root } from '../support/run.ts';
 import { check, items, kinds, rows, table, type Checked } from './checklist.ts';
 import { rules } from './lint.ts';
 import { subjectOf, type Edit } from './subject.ts';
@@ -244,6 +247,26 @@ describe('the list', () => {
     ] as const)
       // prettier-ignore
       assert.equal((await check(row, { ...clean, today: new Date(`${today}T12:00:00Z`) })).state, state, today);
+  });
+  test('the pages about it name rows, scripts and files that are there', () => {
+    const { scripts } = JSON.parse(clean.sources.get('package.json')!) as { scripts: Readonly<Record<string, string>> };
+    const ids = new Set(rows.map(({ id }) => id.replace(/ \(.*$/, '')));
+    let named = 0;
+    for (const page of ['docs/check-with-electron.md', 'docs/threat-model.md', 'README.md']) {
+      const text = readFileSync(join(root, page), 'utf8');
+      for (const [, id = ''] of text.matchAll(/`(\d+\.[a-z]+)`/g)) assert.ok(ids.has(id), `${page} names the row ${id}`);
+      for (const [, script = ''] of text.matchAll(/npm run (?:-s )?([\w:]+)/g))
+        assert.ok(Object.hasOwn(scripts, script), `${page} names ${script}`);
+      for (const [, file = ''] of text.matchAll(/`((?:test|build|electron)\/[\w./-]+\.\w+)`/g))
+        assert.ok(existsSync(join(root, file)), `${page} names ${file}`);
+      for (const [, file = ''] of text.matchAll(/`(\w+\.ts)`/g))
+        assert.ok(
+          [...clean.sources.keys()].some(one => one.endsWith(`/${file}`)),
+          `${page} names ${file}`,
+        );
+      named += text.match(/`\d+\.[a-z]+`/g)?.length ?? 0;
+    }
+    assert.ok(named >= 3);
   });
   test('a check that breaks has failed', async () => {
     const broken = await check({ ...rows[0]!, check: () => Promise.reject(new Error('no file')) }, clean);

@@ -595,7 +595,8 @@ const written: readonly Row[] = [
       if (worlds.map(([name]) => name).join() !== 'protagonist') wrong(`The page is given ${worlds.map(([name]) => name).join(', ')}.`);
       for (const [name, value] of Object.entries(bridge)) if (typeof value !== 'function') wrong(`The bridge’s ${name} is no function.`);
       const odd = ['other:channel', 'ipcRenderer'] as never[];
-      for (const name of ['send', 'keep', 'pick', 'save', 'drag', 'reveal'] as const) void bridge[name](...odd);
+      for (const name of ['send', 'keep', 'pick', 'save', 'drag', 'reveal'] as const)
+        Reflect.apply(bridge[name] as () => unknown, bridge, odd);
       for (const [, channel] of asked) if (!/^protagonist:[a-z]+$/.test(channel)) wrong(`The page has sent on ${channel}.`);
       const heard: unknown[][] = [];
       bridge.receive((...said) => void heard.push(said));
