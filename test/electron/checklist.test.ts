@@ -23,7 +23,7 @@ const main = 'electron/shell/main.ts',
   pack = 'build/electron-builder.config.ts';
 
 /** At a source's beginning or end. */
-const intoStart = (text: string): Edit => [start, 'const root = ', `${text}\nconst root = `];
+const intoStart = (text: string): Edit => [start, 'export async function start(', `${text}\nexport async function start(`];
 const intoView = (text: string): Edit => ['renderer/App.svelte', '</script>', `</script>\n${text}`];
 const intoScript = (text: string): Edit => ['renderer/main.ts', 'const target = ', `${text}\nconst target = `];
 
@@ -200,13 +200,13 @@ const mutants: Readonly<Record<string, readonly (readonly [what: string, edits: 
   '20.lint-preload': [
     ['ipcRenderer itself', [[preload, "exposeInMainWorld('protagonist', bridge)", "exposeInMainWorld('protagonist', { ...bridge, ipcRenderer })"]], /ipcRenderer is used other than|something else than the bridge/],
     ['a second world', [[preload, "contextBridge.exposeInMainWorld('protagonist', bridge);", "contextBridge.exposeInMainWorld('protagonist', bridge);\ncontextBridge.exposeInMainWorld('more', bridge);"]], /called 2 times/],
-    ['any channel', [[preload, "pick: kind => ask('pick', kind),", 'pick: kind => ask(kind, kind),']], /chosen by what the page says/],
+    ['any channel', [[preload, "reveal: id => ask('reveal', { id }),", 'reveal: id => ask(id, { id }),']], /chosen by what the page says/],
     ['a channel that is reckoned', [[preload, "ipcRenderer.send('protagonist:message', { line, said })", "ipcRenderer.send(String(line), { line, said })"]], /not written out/],
     ['more of it', [[preload, "ipcRenderer.send('protagonist:message', { line, said })", "ipcRenderer.sendSync('protagonist:message', { line, said })"]], /other than by calling/],
   ],
   '20.bridge': [
     ['an object', [[preload, "exposeInMainWorld('protagonist', bridge)", "exposeInMainWorld('protagonist', { ...bridge, electron: ipcRenderer })"]], /electron is no function/],
-    ['any channel', [[preload, "pick: kind => ask('pick', kind),", 'pick: kind => ask(kind, kind),']], /The page has sent on/],
+    ['any channel', [[preload, "reveal: id => ask('reveal', { id }),", 'reveal: id => ask(id, { id }),']], /The page has sent on/],
     ['the event', [[preload, 'const heard = (_: IpcRendererEvent, said: unknown) => listener(said);', 'const heard = (event: IpcRendererEvent, said: unknown) => listener({ event, said });']], /hears more than what was said/],
   ],
 }; // prettier-ignore
