@@ -31,7 +31,7 @@ const packedRows = [
   { id: '19.options', item: 19, what: 'NODE_OPTIONS loads nothing into it' },
   { id: '19.inspect', item: 19, what: '--inspect opens no port' },
   { id: '19.debugging', item: 19, what: '--remote-debugging-port opens no port, and the app does not go on' },
-  { id: '0.headless', item: 0, what: '--headless is the command line, and says its version' },
+  { id: '0.headless', item: 0, what: '--headless is the command line, and lists its verbs' },
 ] as const;
 export const binaryRows: readonly BinaryRow[] = [
   ...probes.map(({ id, item, what }) => ({ id, item, what, of: 'source' as const })),
@@ -196,7 +196,6 @@ async function ofSource(program: string, home: string, patience: number, modules
 async function ofPacked(program: string, home: string, patience: number): Promise<Result[]> {
   const env = environment(home),
     profile = `--user-data-dir=${join(home, 'profile')}`;
-  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
   const marker = join(home, 'loaded'),
     script = join(home, 'loaded.cjs');
   writeFileSync(script, `require('node:fs').writeFileSync(${JSON.stringify(marker)}, '');\n`);
@@ -215,7 +214,7 @@ async function ofPacked(program: string, home: string, patience: number): Promis
       return 'it is not';
     },
     '19.options': async () => {
-      await run(program, ['--headless', '--version', profile], { ...env, NODE_OPTIONS: `--require ${script}` }, patience);
+      await run(program, [profile, '--headless', 'help'], { ...env, NODE_OPTIONS: `--require ${script}` }, patience);
       if (existsSync(marker)) throw new Error('a script was loaded');
       return 'nothing was loaded';
     },
@@ -231,10 +230,10 @@ async function ofPacked(program: string, home: string, patience: number): Promis
       return 'it does not listen, and opened no library';
     },
     '0.headless': async () => {
-      const { status, out } = await run(program, ['--headless', '--version'], env, patience);
-      if (status !== 0 || !out.includes(version))
+      const { status, out } = await run(program, [profile, '--headless', 'help'], env, patience);
+      if (status !== 0 || !/\bgenerate\b/.test(out))
         throw new Error(`it ended with ${status ?? 'a signal'} and said “${out.trim().slice(-200)}”`);
-      return out.trim().split('\n').at(-1)!;
+      return 'it lists its verbs';
     },
   };
   const results: Result[] = [];
