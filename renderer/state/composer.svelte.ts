@@ -51,7 +51,9 @@ export class Composer {
     this.app = app;
   }
 
-  readonly draft = $derived.by(() => this.app.draft);
+  get draft(): App['draft'] {
+    return this.app.draft;
+  }
   readonly checkpoint = $derived.by(() => {
     const { checkpoint } = this.draft.request;
     return checkpoint === null ? this.app.checkpoints.default : this.app.checkpoints.get(checkpoint);
@@ -249,6 +251,9 @@ export class Composer {
     }
     const { count, problem } = this.clips;
     if (problem !== undefined) return app.say(problem);
+    // as it is now: by the time somebody has answered, Create may have gone, and with it what is derived here
+    const asked = this.asked(),
+      full = this.drafting ? draft.request.numInferenceSteps : undefined;
     let confirmed = false;
     if (count > askAbove) {
       const seconds = this.stale ? null : (this.forecast?.all.seconds ?? null);
@@ -259,12 +264,17 @@ export class Composer {
       });
       if (!confirmed) return;
     }
-    const asked = this.asked();
-    const full = this.drafting ? draft.request.numInferenceSteps : undefined;
+    await this.#enqueue({ ...asked, confirmed, next }, full);
+  }
+  async #enqueue(
+    asked: Parameters<Client['jobs']['enqueue']>[0] & { readonly batch: Batch },
+    full: number | null | undefined,
+  ): Promise<void> {
+    const { app, draft } = this;
     this.busy = true;
     try {
       const jobs = await app.undo.during(async () => {
-        const made = await app.api.jobs.enqueue({ ...asked, confirmed, next });
+        const made = await app.api.jobs.enqueue(asked);
         this.#queued(made.jobs, full);
         return made.jobs;
       });
@@ -275,7 +285,7 @@ export class Composer {
       const { message } = asStudioError(error);
       if (message === this.refusal?.message)
         app.say(message); // it stands above the button
-      else app.failed(error, () => void this.queue(next));
+      else app.failed(error, () => void this.#enqueue(asked, full));
     } finally {
       this.busy = false;
     }

@@ -83,6 +83,7 @@ export { default as ArtTrash } from './art/ArtTrash.svelte';
 export { fieldOf } from './field.ts';
 export { filesOf, isAccepted } from './files.ts';
 export { direction } from './direction.svelte.ts';
+export { sourceOf } from './source.ts';
 export { tip } from './tip.svelte.ts';
 export type { Tip } from './tip.svelte.ts';
 export type { Dropped, Icon, MenuItem, Option, TabItem, Tone, TriggerProps } from './types.ts';
