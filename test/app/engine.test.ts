@@ -506,15 +506,16 @@ test('the engine killed, ended politely, and never started', async () => {
     };
     await assert.rejects(engine.run(long('killed.mp4'), kill, never), failing('engineDied', text));
     assert.ok(encoders.length, 'there was no ffmpeg');
-    for (const until = performance.now() + 2000; encoders.some(alive) && performance.now() < until;) await sleep(20);
+    for (const until = performance.now() + 20_000; encoders.some(alive) && performance.now() < until;) await sleep(20);
     assert.ok(!encoders.some(alive), 'its ffmpeg lives');
   }
   const began = performance.now();
   await engine.run(order('after.mp4'), deaf, never);
   assert.ok(performance.now() - began < 10_000);
   assert.equal(processes.length, 4);
+  const died = new Promise(done => processes[3]!.once('exit', done));
   processes[3]!.kill('SIGKILL'); // while it is idle
-  await sleep(300);
+  await died;
   await engine.run(order('after.mp4'), deaf, never);
   assert.equal(processes.length, 5);
   await engine.close();
@@ -544,9 +545,9 @@ test('an idle engine ends by itself', async () => {
   const { engine, processes } = started({ idleSeconds: 1 });
   await engine.run(order('idle.mp4'), deaf, never);
   const pid = processes[0]!.pid!;
-  await sleep(500);
+  await sleep(100);
   assert.ok(alive(pid));
-  await sleep(1000);
+  for (const end = performance.now() + 20_000; alive(pid) && performance.now() < end;) await sleep(50);
   assert.ok(!alive(pid));
   await engine.run(order('idle.mp4'), deaf, never);
   assert.equal(processes.length, 2);
@@ -631,6 +632,6 @@ test('an idle engine does not keep its owner from ending', { timeout: 60_000 }, 
     stdio: 'inherit',
   });
   assert.equal(await new Promise(done => child.on('exit', done)), 0);
-  await sleep(500);
+  for (const end = performance.now() + 20_000; marked(mark).length && performance.now() < end;) await sleep(50);
   assert.deepEqual(marked(mark), []);
 });

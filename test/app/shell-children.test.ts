@@ -96,6 +96,6 @@ test('what this machine has is found, and nothing of all that stays', async () =
   const { devices } = await lookAtMachine();
   assert.ok(devices.some(({ device, available }) => device === 'cpu' && available));
   await engine.close();
-  for (let i = 0; i < 100 && started.some(child => child.exitCode === null && child.signalCode === null); i++) await sleep(50);
+  for (let i = 0; i < 400 && started.some(child => child.exitCode === null && child.signalCode === null); i++) await sleep(50);
   assert.deepEqual(started.filter(child => child.exitCode === null && child.signalCode === null).map(child => child.pid), []); // prettier-ignore
 });

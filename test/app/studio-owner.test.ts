@@ -190,8 +190,8 @@ test('calls in flight when the owner dies: one that reads is repeated, one that 
   await guest.next('opened');
   await guest.call('subscribe');
   guest.send('wait', { ms: 60_000 });
-  guest.send('read', { ms: 400 });
-  await sleep(300);
+  guest.send('read', { ms: 1000 });
+  await guest.call('show'); // what was sent before it has come, too
   owner.kill('SIGKILL');
   const first = await guest.next('verb');
   assert.equal(first['verb'], 'wait');
@@ -364,7 +364,7 @@ test('an owner that is told to close answers what its clients have in flight; wh
   const slow = child(home);
   await slow.next('opened');
   slow.send('wait', { ms: 60_000 });
-  await sleep(200);
+  await slow.call('show'); // what was sent before it has come, too
   await hasty.end();
   assert.equal((await slow.next('verb'))['code'], 'disconnected');
   await slow.end();

@@ -455,7 +455,7 @@ export const integrity = (home: string): string =>
 
 /** Asserts that a library is whole: no process left, the database's own check, every file with a row and every row with its file, nothing but whole videos in clips/. */
 export async function audit(person: Person): Promise<void> {
-  for (const end = performance.now() + 2500; person.processes().length; await sleep(50))
+  for (const end = performance.now() + 20_000; person.processes().length; await sleep(50))
     assert.ok(performance.now() < end, `processes are left: ${JSON.stringify(person.processes())}`);
   const check = await person.ask(['storage', 'check']);
   const { database, missing, orphans } = check as unknown as { database: string; missing: unknown[]; orphans: unknown[] };
@@ -466,7 +466,7 @@ export async function audit(person: Person): Promise<void> {
     await readClip(join(person.home, 'clips', file));
   }
   assert.deepEqual(readdirSync(join(person.home, 'work')), [], 'work is left');
-  for (let end = performance.now() + 2500; person.processes().length; await sleep(50))
+  for (const end = performance.now() + 20_000; person.processes().length; await sleep(50))
     assert.ok(performance.now() < end, `processes are left: ${JSON.stringify(person.processes())}`);
 } // prettier-ignore
 

@@ -412,7 +412,7 @@ describe('on the way out', { skip }, () => {
     await page.click('[role=dialog] li button:has-text("Cancel")');
     await page.waitForSelector('[role=dialog] li :text("canceled")');
     let all: Exported[] = [];
-    for (let left = 40; left > 0 && all[0]?.status !== 'canceled'; left--, await page.waitForTimeout(50))
+    for (let left = 400; left > 0 && all[0]?.status !== 'canceled'; left--, await page.waitForTimeout(50))
       all = (await opened.studio.exports.list({ clip: clipAt(slow) })).exports;
     assert.equal(all[0]?.status, 'canceled');
     await page.keyboard.press('Escape');
