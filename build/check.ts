@@ -10,6 +10,7 @@ import * as fileMatcher from 'app-builder-lib/out/fileMatcher.js';
 import { doMergeConfigs } from 'app-builder-lib/out/util/config/config.js';
 import { afterPack } from './after-pack.ts';
 import { liesBeside } from './beside.ts';
+import { manifest, moduleFolder, productionModules } from './modules.ts';
 import { binaryOf, readHead, runsOn, type Platform } from './binaries.ts';
 
 const projectRoot = path.join(import.meta.dirname, '..');
@@ -75,19 +76,6 @@ function started(root: string): string[] {
   return [...new Set(['electron/protagonist.js', ...scripts])].sort();
 }
 
-interface Manifest {
-  readonly dependencies?: Readonly<Record<string, string>>;
-  readonly optionalDependencies?: Readonly<Record<string, string>>;
-}
-const manifest = (folder: string, root: string): Manifest =>
-  JSON.parse(readFileSync(path.join(root, folder, 'package.json'), 'utf8')) as Manifest;
-
-/** Where a package lies that another one, or `.`, asks for. */
-function moduleFolder(name: string, from: string, root: string): string | undefined {
-  const places = [`${from === '.' ? '' : `${from}/`}node_modules/${name}`, `node_modules/${name}`];
-  return places.find(place => existsSync(path.join(root, place, 'package.json')));
-}
-
 /** What onnxruntime-node asks for to download more of itself, and never again. */
 const installing = new Set(['adm-zip', 'global-agent']);
 
@@ -112,22 +100,6 @@ function closure(scripts: readonly string[], root: string): string[] {
     }
   }
   return [...seen].sort();
-}
-
-/** The packages that the application needs, by their folder. */
-function productionModules(root: string): string[] {
-  const found = new Set<string>();
-  const visit = (folder: string): void => {
-    const { dependencies, optionalDependencies } = manifest(folder, root);
-    for (const name of Object.keys({ ...dependencies, ...optionalDependencies })) {
-      const at = moduleFolder(name, folder, root);
-      if (at === undefined || found.has(at)) continue; // for other machines, or seen
-      found.add(at);
-      visit(at);
-    }
-  };
-  visit('.');
-  return [...found].sort();
 }
 
 /** Machine code in the packages that are installed here. */

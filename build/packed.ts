@@ -69,6 +69,7 @@ const needed = [
   'assets/toybox/model_index.json',
   'assets/toybox/photos/samples.json',
   'renderer/index.html',
+  'renderer/licences.txt',
   'ffmpeg/LICENSE.txt',
   'ffmpeg/SOURCE.txt',
   'LICENSE.txt',

@@ -1,7 +1,9 @@
 /** @file Builds the window: `vite build renderer` writes dist/renderer, which `protagonist serve` and the shell show. */
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { defineConfig } from 'vite';
+import { licences } from '../build/modules.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
 
@@ -9,7 +11,7 @@ export default defineConfig({
   root: import.meta.dirname,
   base: './', // the host serves it under /window/, the shell under a scheme of its own
   define: { __VERSION__: JSON.stringify(version) },
-  plugins: [svelte({ configFile: false })],
+  plugins: [svelte({ configFile: false }), licences(join(import.meta.dirname, '..'))],
   build: {
     outDir: '../dist/renderer',
     emptyOutDir: true,

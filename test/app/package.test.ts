@@ -118,6 +118,17 @@ describe('the package', { skip }, () => {
     assert.deepEqual(readdirSync(path.join(resources, '../locales')).sort(), ['ar.pak', 'de.pak', 'en-GB.pak', 'en-US.pak']);
   });
 
+  test('carries the licence of every package in it, and of what the window is made with', () => {
+    const text = readFileSync(path.join(resources, 'renderer/licences.txt'), 'utf8');
+    const names = [...archived(path.join(resources, 'app.asar'))].flatMap(({ file }) => {
+      const [, folder] = /^(?:.*\/)?node_modules\/((?:@[^/]+\/)?[^/]+)\/package\.json$/.exec(file) ?? [];
+      return folder ?? [];
+    });
+    assert.ok(names.length > 30, `${names.length} packages`);
+    for (const name of [...names, 'svelte', 'bits-ui', 'mediabunny', '@lucide/svelte', '@fontsource-variable/noto-sans-arabic'])
+      assert.ok(text.includes(`\n${name} `), name);
+  });
+
   test('weighs what each part weighs', t => {
     const all = packed.parts.reduce((sum, [, bytes]) => sum + bytes, 0);
     for (const [name, bytes] of packed.parts.filter(([, bytes]) => bytes > 1e6))
@@ -227,6 +238,9 @@ describe('as Electron sees it', { skip }, () => {
     assert.ok(existsSync(window!.options.webPreferences!.preload!));
     const page = await fake.schemes.get('app')!(new Request('app://protagonist/window/'));
     assert.equal(await page.text(), readFileSync(path.join(resources, 'renderer/index.html'), 'utf8'));
+    const licences = await fake.schemes.get('app')!(new Request('app://protagonist/window/licences.txt'));
+    assert.equal(licences.headers.get('content-type'), 'text/plain; charset=utf-8');
+    assert.equal(await licences.text(), readFileSync(path.join(resources, 'renderer/licences.txt'), 'utf8'));
     const { ended } = fake;
     window!.close();
     assert.equal(await ended, 0);

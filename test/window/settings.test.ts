@@ -263,6 +263,17 @@ test('keys are chosen by pressing them; a clash is told, and either side can win
   assert.deepEqual(opened.wrongs, []);
 });
 
+test('the licences of all parts are there in full, as they were bundled', { skip, timeout: 60_000 }, async () => {
+  const page = await opened.page('#/settings/about');
+  await page.getByText('All their licences, in full').click();
+  const text = page.locator('pre');
+  await text.waitFor();
+  const whole = (await text.textContent())!;
+  for (const part of ['svelte', '@fontsource-variable/inter', 'bits-ui', 'onnxruntime-node', 'sharp', 'koffi'])
+    assert.match(whole, new RegExp(`^${part} [\\d.]+\\S* \\(`, 'm'), part);
+  assert.deepEqual(opened.wrongs, []);
+});
+
 test('the language changes at once, its direction with it, and back by one press', { skip, timeout: 60_000 }, async () => {
   const page = await opened.page('#/settings/language');
   await page.getByRole('radio', { name: /العربية/ }).check();

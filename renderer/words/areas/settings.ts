@@ -332,6 +332,7 @@ export const en = {
   partLicences: 'Parts made by others',
   partsText:
     'Svelte, bits-ui, Lucide, Zod, sharp, ONNX Runtime, OpenCV, ws (MIT, ISC, Apache-2.0), Inter and Noto Sans Arabic (OFL-1.1). ffmpeg is a program of its own, under its own licence.',
+  licenceTexts: 'All their licences, in full',
   telemetry: 'No telemetry',
   telemetryText: 'Nothing counts what you do, and nothing is reported to anybody: no account, no usage figures, no crash reports.',
   telemetryProof:
@@ -666,6 +667,7 @@ export const de: Words<typeof en> = {
   partLicences: 'Teile von anderen',
   partsText:
     'Svelte, bits-ui, Lucide, Zod, sharp, ONNX Runtime, OpenCV, ws (MIT, ISC, Apache-2.0), Inter und Noto Sans Arabic (OFL-1.1). ffmpeg ist ein eigenes Programm unter eigener Lizenz.',
+  licenceTexts: 'Alle ihre Lizenzen im Wortlaut',
   telemetry: 'Keine Telemetrie',
   telemetryText: 'Nichts zählt, was du tust, und niemandem wird etwas gemeldet: kein Konto, keine Nutzungszahlen, keine Absturzberichte.',
   telemetryProof:
@@ -1035,6 +1037,7 @@ export const ar: Words<typeof en> = {
   partLicences: 'أجزاء صنعها آخرون',
   partsText:
     'Svelte وbits-ui وLucide وZod وsharp وONNX Runtime وOpenCV وws (برخص MIT وISC وApache-2.0)، وInter وNoto Sans Arabic (برخصة OFL-1.1). أما ffmpeg فبرنامج مستقل برخصته.',
+  licenceTexts: 'نصوص رخصها كاملة',
   telemetry: 'لا تتبع',
   telemetryText: 'لا شيء يعدّ ما تفعله، ولا يُبلَّغ أحد بشيء: لا حساب، ولا أرقام استخدام، ولا تقارير أعطال.',
   telemetryProof:
