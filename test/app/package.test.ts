@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -22,7 +22,9 @@ import { started } from '../support/utility.ts';
 const folder = mkdtempSync(path.join(tmpdir(), 'protagonist package-')); // with a space, as where people install
 after(() => rmSync(folder, { recursive: true, force: true }));
 const { arch, platform } = process;
-const skip = platform !== 'linux' && 'the stand-in is for Linux';
+const linked = lstatSync(path.join(root, 'node_modules')).isSymbolicLink();
+const skip =
+  platform !== 'linux' ? 'the stand-in is for Linux' : linked && 'npm does not list the packages of a node_modules that is a link';
 /** Without any network, where this machine lets us. */
 const alone = spawnSync('/usr/bin/unshare', ['-rn', 'true']).status === 0 ? ['/usr/bin/unshare', '-rn'] : [];
 const photo = path.join(root, 'assets/toybox/photos/kelp.jpg');
