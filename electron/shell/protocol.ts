@@ -61,7 +61,7 @@ export function answering({
 }: {
   window: string;
   answer: Answer;
-  glance?: (id: string) => Promise<Uint8Array<ArrayBufferLike>>;
+  glance?: (id: string) => Promise<Uint8Array>;
 }): (request: Request) => Promise<Response> {
   // as an address writes them: what comes is compared as it came, and decoded by nobody
   const files = new Map([...windowFiles(window)].map(([name, file]) => [`/window/${encodeURI(name)}`, file]));

@@ -93,9 +93,10 @@ const manager = /mac/i.test(navigator.platform) ? 'Finder' : /win/i.test(navigat
 export const revealWords = (): string => t(`desktop.show${manager}` satisfies Key);
 /** Shows a file where it lies: of a clip, a photo, an export; a checkpoint or an adapter. */
 export const reveal = (app: App, id: string): void => void app.act(undefined, async () => app.host.desktop?.reveal(id));
-/** The line of a menu that does; none where the host cannot. */
-export const revealItem = (app: App, id: string): { label: string; icon: typeof FolderSearch; run: () => void }[] =>
-  app.host.desktop ? [{ label: revealWords(), icon: FolderSearch, run: () => reveal(app, id) }] : [];
+/** The line of a menu that does; none where the host cannot.
+ * @param icon where the menu's lines have some */
+export const revealItem = (app: App, id: string, icon = true): { label: string; icon?: typeof FolderSearch; run: () => void }[] =>
+  app.host.desktop ? [{ label: revealWords(), ...(icon && { icon: FolderSearch }), run: () => reveal(app, id) }] : [];
 /** What keeping files is called: a dialog asks where, or the browser downloads them. */
 export const saveWords = (app: App, otherwise: Key, n = 1): string =>
   t(app.host.desktop ? (n === 1 ? 'desktop.saveAs' : 'desktop.saveInto') : otherwise);

@@ -87,6 +87,7 @@ export class Keys {
     const own = this.all.find(s => s.id === id);
     if (!own) return false;
     const keys = this.keysOf(id) ?? own.keys;
+    // eslint-disable-next-line @typescript-eslint/no-deprecated -- there is no other way to a text's own undo
     if (own.outsideText === true && types(document.activeElement)) document.execCommand(id);
     else (this.#meant(s => s.id === id || (this.keysOf(s.id) === keys && keys !== null)) ?? own).run(new KeyboardEvent('keydown'));
     return true;

@@ -1,5 +1,5 @@
 /** @file The window as our own program shows it, in a real browser: the real preload, messages, scheme and menu over a real library. Electron's own parts (dialogs, the file manager, drags, where a file lies) only remember what they were asked, typed by electron.d.ts. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -72,9 +72,10 @@ async function preload(): Promise<string> {
 }
 
 /** A library in a folder of its own, its window, and nothing of it served to anybody else.
- * @param platform whose menu it has */
-export async function openShell({ platform = 'linux' as NodeJS.Platform } = {}): Promise<OpenedShell> {
+ * @param options `platform`: whose menu it has; `from`: a library that is copied */
+export async function openShell({ platform = 'linux', from }: { platform?: NodeJS.Platform; from?: string } = {}): Promise<OpenedShell> {
   const home = mkdtempSync(join(tmpdir(), 'protagonist-shell-window-'));
+  if (from !== undefined) cpSync(from, home, { recursive: true });
   const [window, script] = [await buildWindow(), await preload()];
   const library = await openLibrary(home),
     { transport } = library,
@@ -87,7 +88,8 @@ export async function openShell({ platform = 'linux' as NodeJS.Platform } = {}):
   const server = createServer((request, response) => {
     const gone = new AbortController();
     response.on('close', () => gone.abort());
-    const headers = new Headers(Object.entries(request.headers).flatMap(([name, value]) => (typeof value === 'string' ? [[name, value]] : [])) as [string, string][]); // prettier-ignore
+    const headers = new Headers();
+    for (const [name, value] of Object.entries(request.headers)) if (typeof value === 'string') headers.set(name, value);
     void answer(new Request(`${origin}${request.url ?? ''}`, { method: request.method ?? 'GET', headers, signal: gone.signal })).then(
       ({ status, headers, body }) => {
         response.writeHead(status, Object.fromEntries(headers));
