@@ -214,7 +214,9 @@ test('a clip that is opened by its icon, by the menu or by its keys brings back 
   await brought(() => page.getByRole('button', { name: 'Settings from a file' }).click());
   await brought(() => opened.drop('.create', [{ path: kept, type: 'video/mp4' }]));
   // while it is being loaded it is not lost
+  const begun = page.waitForRequest(request => request.isNavigationRequest());
   const loading = page.reload();
+  await begun;
   await brought(() => opened.open(kept).then(() => loading));
   fine();
 });
