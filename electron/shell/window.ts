@@ -8,10 +8,12 @@ import type {
   App,
   BrowserWindow,
   Certificate,
+  ContextMenuParams,
   DownloadItem,
   Event,
   MenuItemConstructorOptions,
   Rectangle,
+  Screen,
   Session,
   WebContents,
   WebPreferences,
@@ -58,8 +60,27 @@ export const webPreferences = (
 export const smallest = { width: 800, height: 600 } as const;
 const usual = { width: 1280, height: 860 } as const;
 
-const place = z.object({ x: z.int(), y: z.int(), width: z.int().positive(), height: z.int().positive(), maximized: z.boolean() });
+/** Steps of the window's size of letters and all else, as browsers have them. */
+export const zoomSteps = [0.5, 0.67, 0.75, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 1.75, 2, 2.5, 3] as const;
+export type ZoomWay = 'in' | 'out' | 'reset';
+/** The next step from `now`. */
+export const zoomed = (now: number, way: ZoomWay): number =>
+  (way === 'in' ? zoomSteps.find(step => step > now + 0.001) : way === 'out' ? zoomSteps.findLast(step => step < now - 0.001) : 1) ?? now;
+
+const place = z.object({
+  x: z.int(),
+  y: z.int(),
+  width: z.int().positive(),
+  height: z.int().positive(),
+  maximized: z.boolean(),
+  fullScreen: z.boolean().default(false),
+  zoom: z.number().min(zoomSteps[0]).max(zoomSteps.at(-1)!).default(1),
+});
+/** Where the window is, before it was made to fill the display, and how large what it shows. */
 export type Place = z.infer<typeof place>;
+
+/** What is seen before the page's first picture: its own ground (`--bg` of the window's styles). */
+export const ground = { light: '#f7f5f3', dark: '#151311' } as const;
 
 const clamp = (value: number, least: number, most: number) => Math.max(least, Math.min(most, value));
 const shared = (a: Rectangle, b: Rectangle): number =>
@@ -85,6 +106,8 @@ export function boundsWithin(saved: unknown, displays: readonly Rectangle[]): Pl
     width,
     height,
     maximized: was?.maximized ?? false,
+    fullScreen: was?.fullScreen ?? false,
+    zoom: was?.zoom ?? 1,
   };
 }
 
@@ -104,10 +127,12 @@ const restful = 500;
  * @param file in the user's data folder
  * @returns how to stop; what is still to be written is */
 export function keepBounds(
-  window: Pick<BrowserWindow, 'on' | 'off' | 'getNormalBounds' | 'isMaximized' | 'isDestroyed'>,
+  window: Pick<BrowserWindow, 'on' | 'off' | 'getNormalBounds' | 'isMaximized' | 'isFullScreen' | 'isDestroyed'>,
   file: string,
-): () => void {
-  let timer: NodeJS.Timeout | undefined;
+  zoom: () => number = () => 1,
+): (() => void) & { /** Something else has changed that is written down. */ readonly soon: () => void } {
+  let timer: NodeJS.Timeout | undefined,
+    playing = false; // a video fills the display: that is the page's, not the window's
   const write = () => {
     clearTimeout(timer);
     timer = undefined;
@@ -115,7 +140,8 @@ export function keepBounds(
     const { x, y, width, height } = window.getNormalBounds(),
       part = `${file}.part`;
     try {
-      writeFileSync(part, JSON.stringify({ x, y, width, height, maximized: window.isMaximized() } satisfies Place), { mode: 0o600 });
+      const how = { maximized: window.isMaximized(), fullScreen: window.isFullScreen() && !playing, zoom: zoom() };
+      writeFileSync(part, JSON.stringify({ x, y, width, height, ...how } satisfies Place), { mode: 0o600 });
       renameSync(part, file);
     } catch {
       rmSync(part, { force: true });
@@ -126,10 +152,49 @@ export function keepBounds(
     timer = setTimeout(write, restful);
     timer.unref();
   };
-  window.on('resize', soon).on('move', soon).on('maximize', soon).on('unmaximize', soon).on('close', write);
-  return () => {
+  const playingNow = () => (playing = true),
+    playingNoMore = () => (playing = false);
+  const moves = ['resize', 'move', 'maximize', 'unmaximize', 'enter-full-screen', 'leave-full-screen'] as const;
+  for (const move of moves) window.on(move as 'resize', soon);
+  window.on('close', write).on('enter-html-full-screen', playingNow).on('leave-html-full-screen', playingNoMore);
+  const stop = () => {
     if (timer) write();
-    window.off('resize', soon).off('move', soon).off('maximize', soon).off('unmaximize', soon).off('close', write);
+    for (const move of moves) window.off(move as 'resize', soon);
+    window.off('close', write).off('enter-html-full-screen', playingNow).off('leave-html-full-screen', playingNoMore);
+  };
+  return Object.assign(stop, { soon });
+}
+
+/** Milliseconds in which a system moves windows off a display that has gone, where it does that. */
+const settling = 1000;
+/** Points of the window's upper edge by which it can be taken. */
+const handle = 40;
+
+/** Brings the window back to a display when the one that it was on goes away, or becomes smaller.
+ * @returns how to stop */
+export function keepOnDisplay(
+  window: Pick<BrowserWindow, 'getNormalBounds' | 'setBounds' | 'isMinimized' | 'isMaximized' | 'isFullScreen' | 'isDestroyed'>,
+  screen: Pick<Screen, 'on' | 'off' | 'getAllDisplays' | 'getPrimaryDisplay'>,
+): () => void {
+  let timer: NodeJS.Timeout | undefined;
+  const look = () => {
+    if (window.isDestroyed() || window.isMinimized() || window.isMaximized() || window.isFullScreen()) return;
+    const at = window.getNormalBounds(),
+      areas = [screen.getPrimaryDisplay(), ...screen.getAllDisplays()].map(({ workArea }) => workArea),
+      edge = { ...at, height: handle };
+    if (areas.some(area => shared(edge, area) * 4 >= edge.width * edge.height)) return;
+    const { x, y, width, height } = boundsWithin({ ...at, maximized: false }, areas);
+    window.setBounds({ x, y, width, height });
+  };
+  const changed = () => {
+    clearTimeout(timer);
+    timer = setTimeout(look, settling);
+    timer.unref();
+  };
+  screen.on('display-removed', changed).on('display-metrics-changed', changed);
+  return () => {
+    clearTimeout(timer);
+    screen.off('display-removed', changed).off('display-metrics-changed', changed);
   };
 }
 
@@ -148,9 +213,21 @@ export const menuLabels = [
   'queue', 'actualSize', 'zoomIn', 'zoomOut', 'fullScreen', 'window', 'minimize', 'zoom', 'front', 'help', 'shortcuts', 'about', 'services', 'hide', 'hideOthers', 'showAll',
 ] as const; // prettier-ignore
 export type MenuWords = Readonly<Record<(typeof menuLabels)[number], string>>;
-/** What the menu asks for: one of the window's actions, by the id that its shortcut has. */
+/** What only the menu at the pointer has. */
+export type LinkWords = Readonly<Record<'copyLink' | 'copyLinkText', string>>;
+/** What the menu asks for: one of the window's actions, by the id that its shortcut has, or another size of all that it shows. */
 export type MenuAction =
-  'undo' | 'redo' | 'clip.new' | 'clip.open' | 'go.subjects' | 'go.create' | 'go.library' | 'go.settings' | 'queue.toggle' | 'keys.show';
+  | 'undo'
+  | 'redo'
+  | 'clip.new'
+  | 'clip.open'
+  | 'go.subjects'
+  | 'go.create'
+  | 'go.library'
+  | 'go.settings'
+  | 'queue.toggle'
+  | 'keys.show'
+  | `zoom.${ZoomWay}`;
 
 const named: Readonly<Record<string, string>> = { ArrowUp: 'Up', ArrowDown: 'Down', ArrowLeft: 'Left', ArrowRight: 'Right', '+': 'Plus' };
 /** Keys as the window writes them, as Electron does; undefined where the menu shows none: of keys that people type, and of those that Electron has no name for. */
@@ -238,11 +315,11 @@ export function menuTemplate(
       of(words.library, 'go.library', 'CmdOrCtrl+3'),
       of(words.queue, 'queue.toggle'),
       line,
-      role(words.actualSize, 'resetZoom'),
-      role(words.zoomIn, 'zoomIn'),
+      of(words.actualSize, 'zoom.reset', 'CmdOrCtrl+0'),
+      of(words.zoomIn, 'zoom.in', 'CmdOrCtrl+Plus'),
       // the plus of most keyboards is typed without Shift here
-      { ...role(words.zoomIn, 'zoomIn'), accelerator: 'CmdOrCtrl+=', visible: false, acceleratorWorksWhenHidden: true },
-      role(words.zoomOut, 'zoomOut'),
+      { ...of(words.zoomIn, 'zoom.in', 'CmdOrCtrl+='), visible: false, acceleratorWorksWhenHidden: true },
+      of(words.zoomOut, 'zoom.out', 'CmdOrCtrl+-'),
       line,
       role(words.fullScreen, 'togglefullscreen'),
       ...(development ? [line, { role: 'reload' } as const, { role: 'toggleDevTools' } as const] : []),
@@ -265,6 +342,41 @@ export function menuTemplate(
     ],
   };
   return [...(mac ? [program] : []), file, edit, view, window, help];
+}
+
+/** The menu at the pointer: for text that is written or selected, and for links. Empty where there is nothing to do; where the page has a menu of its own this one is not asked for.
+ * @param what is under the pointer
+ * @param act copies a text; puts a word in the place of a misspelt one */
+export function contextTemplate(
+  what: Pick<ContextMenuParams, 'isEditable' | 'selectionText' | 'linkURL' | 'linkText' | 'misspelledWord' | 'dictionarySuggestions'> & {
+    readonly editFlags: Pick<ContextMenuParams['editFlags'], 'canUndo' | 'canRedo' | 'canCut' | 'canCopy' | 'canPaste' | 'canDelete' | 'canSelectAll'>; // prettier-ignore
+  },
+  words: MenuWords & LinkWords,
+  act: { readonly copy: (text: string) => void; readonly replace: (word: string) => void },
+): MenuItemConstructorOptions[] {
+  type Item = MenuItemConstructorOptions;
+  const { isEditable, editFlags, selectionText, misspelledWord, dictionarySuggestions } = what,
+    role = (label: string, role: NonNullable<Item['role']>, enabled: boolean): Item => ({ label, role, enabled }),
+    copied = (label: string, text: string): Item => ({ label, click: () => act.copy(text) }),
+    linkText = what.linkText.trim(),
+    page = mayOpen(what.linkURL);
+  const groups: Item[][] = [
+    misspelledWord === '' ? [] : dictionarySuggestions.slice(0, 5).map(word => ({ label: word.replaceAll('&', '&&'), click: () => act.replace(word) })), // prettier-ignore
+    [...(page ? [copied(words.copyLink, page.href)] : []), ...(what.linkURL !== '' && linkText !== '' ? [copied(words.copyLinkText, linkText)] : [])], // prettier-ignore
+    isEditable ? [role(words.undo, 'undo', editFlags.canUndo), role(words.redo, 'redo', editFlags.canRedo)] : [],
+    isEditable
+      ? [
+          role(words.cut, 'cut', editFlags.canCut),
+          role(words.copy, 'copy', editFlags.canCopy),
+          role(words.paste, 'paste', editFlags.canPaste),
+          role(words.delete, 'delete', editFlags.canDelete),
+        ]
+      : selectionText.trim() !== ''
+        ? [role(words.copy, 'copy', editFlags.canCopy)]
+        : [],
+    isEditable ? [role(words.selectAll, 'selectAll', editFlags.canSelectAll)] : [],
+  ];
+  return groups.filter(group => group.length > 0).flatMap((group, n): Item[] => (n === 0 ? group : [{ type: 'separator' }, ...group]));
 }
 
 // Its walls

@@ -1,34 +1,29 @@
-/** @file What the system is shown of the queue's work: progress in the taskbar, a machine that stays awake, a word when a clip is ready, an end that waits for a safe point; and the clips that the system hands in. */
+/** @file What the system is shown of the work: progress in the taskbar, a machine that stays awake, a word when something is done or goes wrong, an end that waits for a safe point; and the clips that the system hands in. */
 import { statSync } from 'node:fs';
 import { posix, win32 } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { App, BrowserWindow, Event, Notification, NotificationConstructorOptions, PowerSaveBlocker } from 'electron';
+import type { App, BrowserWindow, Event, PowerSaveBlocker } from 'electron';
 import { z } from 'zod';
-import { event as eventSchema, queueState } from '../contract/events.ts';
-import { job as jobSchema, type Job, type Progress } from '../contract/records.ts';
-import type { Transport } from '../contract/rpc.ts';
-import { bringForward } from './window.ts';
+import { event as eventSchema, queueState, type QueueState } from '../contract/events.ts';
+import { job as jobSchema, type Download, type Exported, type Job, type Progress } from '../contract/records.ts';
+import type { Reply, Transport } from '../contract/rpc.ts';
+import { notices, type NoticePlace, type Notifications, type Said } from './notices.ts';
 
-/** A sentence for the system's notification, and what stands above it. */
-export interface Said {
-  readonly title: string;
-  readonly body: string;
-}
+/** Of what is counted: since somebody last looked, this one among them. */
 export interface WorkWords {
-  /** @param name what the clip is of
-   * @param clips ready since somebody last looked, this one among them */
+  /** @param name what the clip is of */
   ready(name: string, clips: number): Said;
-  /** @param why the host's sentence
-   * @param jobs failed since somebody last looked, this one among them */
+  /** @param why the host's sentence */
   failed(name: string, why: string, jobs: number): Said;
+  /** @param why the host's sentence */
+  held(why: string): Said;
+  exported(name: string, exports: number): Said;
+  exportFailed(name: string, why: string, exports: number): Said;
+  downloaded(name: string, checkpoints: number): Said;
+  downloadFailed(name: string, why: string, checkpoints: number): Said;
 }
 
-type Shown = Pick<BrowserWindow, 'setProgressBar' | 'isFocused' | 'isDestroyed' | 'isMinimized' | 'restore' | 'show' | 'focus'>;
-/** Electron's `Notification`, the class. */
-export interface Notifications {
-  new (options: NotificationConstructorOptions): Pick<Notification, 'on' | 'show' | 'close'>;
-  isSupported(): boolean;
-}
+type Shown = Pick<BrowserWindow, 'setProgressBar' | 'isFocused' | 'isDestroyed'>;
 
 export interface WorkOptions {
   /** The library's. */
@@ -41,26 +36,37 @@ export interface WorkOptions {
   /** In the language that is spoken now. */
   readonly words: () => WorkWords;
   /** Takes the window to a place, or opens the queue in it; makes one where none is there. */
-  readonly go: (to: `#/${string}` | 'queue') => void;
+  readonly go: (to: NoticePlace) => void;
+  readonly platform?: NodeJS.Platform;
+  /** Milliseconds of a clock that only goes forwards. */
+  readonly clock?: () => number;
 }
 
-/** A job that is worked on now. */
+/** What is worked on now. */
 export interface Running {
+  readonly kind: 'job' | 'export' | 'download';
   readonly id: string;
   /** What it is of, in a few words. */
   readonly name: string;
-  /** 0 to 1 of the whole job where that is known, else of its phase. */
+  /** 0 to 1 of all of it where that is known, else of its phase. */
   readonly part: number;
+  /** Stopping now would lose something that is soon there. */
+  readonly waits: boolean;
+  /** It would begin anew, and is not soon done. */
+  readonly lost: boolean;
 }
 export interface Work {
+  /** Also the exports that wait for their turn: nobody takes them up at the next start. */
   running(): readonly Running[];
-  /** Resolves as soon as stopping would lose nothing that can be waited for: after the step that is being painted, with the clip where that is nearly done, else at once. */
+  /** Resolves as soon as stopping would lose nothing that can be waited for: after the step that is being painted, with the clip or the export where that is nearly done, else at once. */
   safePoint(): Promise<void>;
+  /** Shows all of it once more: the window is another one. */
+  show(): void;
   /** Shows nothing more and lets the machine sleep. */
   stop(): void;
 }
 
-/** Milliseconds without a job after which nothing is running: between two of them there is a moment of none. */
+/** Milliseconds without work after which nothing is running: between two jobs there is a moment of none. */
 const idleAfter = 1000;
 /** Seconds of decoding and writing that are waited for: they begin anew where they are cut off, so a longer rest is as well cut off now. */
 const nearly = 10;
@@ -80,13 +86,30 @@ function partOf(job: Job | undefined, progress: Progress | null | undefined): nu
   return Math.min(0.99, part);
 }
 
+/** What is known of a job that runs. */
+interface RunningJob {
+  readonly job?: Job;
+  readonly progress?: Progress;
+}
+/** An export on its way, and where it was when it was first seen. */
+interface RunningExport {
+  readonly now: Exported;
+  readonly at: number;
+  readonly from: number;
+}
+
 /** Follows the studio's events until it is stopped. */
-export function followWork({ transport, app, window, powerSaveBlocker, Notification, words, go }: WorkOptions): Work {
-  const running = new Map<string, { job?: Job; progress?: Progress }>(),
-    waiting = new Set<() => void>(), // for a safe point
-    told = new Map<'ready' | 'failed', { count: number; notification: Pick<Notification, 'close'> }>();
-  let blocker: number | undefined,
-    bar = -1,
+export function followWork(options: WorkOptions): Work {
+  const { transport, app, window, powerSaveBlocker, Notification, words, go } = options,
+    { platform = process.platform, clock = () => performance.now() } = options;
+  const jobs = new Map<string, RunningJob>(),
+    exports = new Map<string, RunningExport>(),
+    downloads = new Map<string, Download>(),
+    waiting = new Set<() => void>(); // for a safe point
+  let queue: QueueState | undefined,
+    blocker: number | undefined,
+    bar = '',
+    painted = 0, // of the job that was seen last
     idle: NodeJS.Timeout | undefined,
     stopped = false;
 
@@ -94,112 +117,171 @@ export function followWork({ transport, app, window, powerSaveBlocker, Notificat
     const now = window();
     return now?.isDestroyed() ? undefined : now;
   };
-  const showBar = (part: number) => {
-    const rounded = part < 0 ? -1 : Math.round(part * 200) / 200; // the taskbar has no more points
-    if (rounded === bar) return;
-    bar = rounded;
-    there()?.setProgressBar(rounded);
+  const told = notices({ window: there, Notification, go });
+  const tell: typeof told.tell = (...what) => {
+    if (!stopped) told.tell(...what);
   };
-  const rest = () => {
-    idle = undefined;
-    showBar(-1);
-    if (blocker !== undefined) powerSaveBlocker.stop(blocker);
-    blocker = undefined;
-  };
-  /** Whether stopping now would lose what can be waited for. */
-  const loses = ({ job, progress }: { job?: Job; progress?: Progress }) => {
+
+  // What would be lost
+
+  const jobWaits = ({ job, progress }: RunningJob) => {
     const { phase, remaining } = progress ?? job?.progress ?? {};
     return phase === 'denoise' || ((phase === 'decode' || phase === 'export') && typeof remaining === 'number' && remaining < nearly);
   };
+  const exportWaits = ({ now: { status, progress }, at, from }: RunningExport) => {
+    if (status !== 'running' || progress === null || progress <= from) return false;
+    return ((1 - progress) / (progress - from)) * (clock() - at) < nearly * 1000;
+  };
+  const anyWaits = () => [...jobs.values()].some(jobWaits) || [...exports.values()].some(exportWaits);
+
+  // What is seen
+
+  const busy = () => jobs.size > 0 || exports.size > 0 || downloads.size > 0;
+  const barNow = (): readonly [part: number, mode: 'normal' | 'error' | 'paused' | 'none'] => {
+    const [job] = jobs.values(),
+      exporting = [...exports.values()].find(({ now }) => now.status === 'running')?.now,
+      [download] = downloads.values(),
+      modes = platform === 'win32'; // elsewhere a bar that stands still looks like one that hangs
+    if (job) return [(painted = partOf(job.job, job.progress ?? job.job?.progress)), 'normal'];
+    if (modes && queue?.state === 'held') return [painted || 1, 'error'];
+    if (exporting) return [exporting.progress ?? 0, 'normal'];
+    if (download) return [download.bytes > 0 ? Math.min(0.99, download.have / download.bytes) : 0, 'normal'];
+    if (modes && queue?.state === 'paused' && painted > 0) return [painted, 'paused'];
+    return [-1, 'none'];
+  };
+  const draw = ([part, mode] = barNow()) => {
+    const rounded = part < 0 ? -1 : Math.round(part * 200) / 200, // the taskbar has no more points
+      next = `${rounded} ${mode}`;
+    if (next === bar || (bar === '' && mode === 'none')) return;
+    bar = next;
+    if (platform === 'win32') there()?.setProgressBar(rounded, { mode });
+    else there()?.setProgressBar(rounded);
+  };
+  const rest = () => {
+    idle = undefined;
+    draw(stopped ? [-1, 'none'] : undefined);
+    if (blocker !== undefined) powerSaveBlocker.stop(blocker);
+    blocker = undefined;
+  };
   const update = () => {
-    const [first] = running.values();
-    if (first) {
+    if (busy()) {
       clearTimeout(idle);
       idle = undefined;
       blocker ??= powerSaveBlocker.start('prevent-app-suspension');
-      showBar(partOf(first.job, first.progress ?? first.job?.progress));
+      draw();
     } else if (blocker !== undefined) idle ??= setTimeout(rest, idleAfter);
-    if (![...running.values()].some(loses)) for (const safe of waiting) safe();
+    else draw();
+    if (!anyWaits()) for (const safe of waiting) safe();
   };
 
-  const forget = () => {
-    for (const { notification } of told.values()) notification.close();
-    told.clear();
-  };
-  /** One of a kind at a time: a night's work is one sentence in the morning. */
-  const tell = (kind: 'ready' | 'failed', to: Parameters<WorkOptions['go']>[0], say: (count: number) => Said) => {
-    const now = there();
-    if (now?.isFocused() || !Notification.isSupported()) return;
-    const before = told.get(kind),
-      count = (before?.count ?? 0) + 1,
-      notification = new Notification({ ...say(count) });
-    before?.notification.close();
-    told.set(kind, { count, notification }); // kept: one that is collected can no longer be clicked
-    notification.on('click', () => {
-      const now = there();
-      if (now) bringForward(now);
-      go(to);
-    });
-    notification.show();
-  };
+  // What happens
 
   const onJob = (job: Job) => {
-    const known = running.get(job.id);
+    const known = jobs.get(job.id);
     if (job.status === 'inProgress') {
       // the painting has been kept up to here: this is the moment to stop
       if (known?.job && known.job.snapshotStep !== job.snapshotStep) for (const safe of waiting) safe();
-      running.set(job.id, { ...known, job });
+      jobs.set(job.id, { ...known, job });
     } else {
-      running.delete(job.id);
+      jobs.delete(job.id);
+      if (job.status !== 'paused' && job.status !== 'pending') painted = 0;
       if (known && job.status === 'completed')
         tell('ready', job.clipId === null ? '#/library' : `#/library/${job.clipId}`, n => words().ready(nameOf(job), n));
       if (known && job.status === 'failed') tell('failed', 'queue', n => words().failed(nameOf(job), job.failure?.text ?? '', n));
     }
     update();
   };
-  /** Asks what runs now: of what was going on before, no event comes. */
+  const onExport = (now: Exported) => {
+    const { id, status, name, failure } = now,
+      known = exports.get(id),
+      to = `#/library/${now.clipId ?? now.order.clips[0] ?? ''}` as const;
+    if (status === 'waiting' || status === 'running') {
+      const begins = known?.now.status !== 'running';
+      exports.set(id, { now, ...(begins ? { at: clock(), from: now.progress ?? 0 } : { at: known.at, from: known.from }) });
+    } else {
+      exports.delete(id);
+      if (known && status === 'completed') tell('exported', to, n => words().exported(name, n));
+      if (known && status === 'failed') tell('exportFailed', to, n => words().exportFailed(name, failure?.text ?? '', n));
+    }
+    update();
+  };
+  const onDownload = (now: Download) => {
+    const { id, state, name, failure } = now,
+      known = downloads.has(id);
+    if (state === 'listing' || state === 'downloading') downloads.set(id, now);
+    else {
+      downloads.delete(id);
+      if (known && state === 'here') tell('downloaded', '#/settings/models', n => words().downloaded(name, n));
+      if (known && state === 'failed')
+        tell('downloadFailed', '#/settings/models', n => words().downloadFailed(name, failure?.text ?? '', n));
+    }
+    update();
+  };
+  const onQueue = (now: QueueState) => {
+    const { state, text } = now,
+      before = queue?.state,
+      running: readonly string[] = now.running;
+    queue = now;
+    for (const id of jobs.keys()) if (!running.includes(id)) jobs.delete(id);
+    for (const id of running) if (!jobs.has(id)) jobs.set(id, {});
+    if (state === 'held' && before !== 'held') tell('held', 'queue', () => words().held(text ?? ''));
+    if (state !== 'held') told.close('held'); // it goes on by itself
+    if (state === 'idle') painted = 0;
+    update();
+  };
+  /** Asks what runs now: of what was going on before, no event comes. Exports and downloads speak of themselves several times a second. */
   const ask = async () => {
-    const [state, jobs] = await Promise.all([
+    const [state, running] = await Promise.all([
       transport.call('queue.state', undefined),
       transport.call('jobs.list', { status: ['inProgress'], limit: 100 }),
     ]);
-    if (stopped || 'error' in state || 'error' in jobs) return; // an event will come where something runs
-    const list = z.object({ jobs: z.array(jobSchema) }).safeParse(jobs.value).data?.jobs ?? [];
-    const ids = queueState.safeParse(state.value).data?.running ?? [];
-    for (const id of running.keys()) if (!ids.some(i => i === id)) running.delete(id);
-    for (const job of list) if (job.status === 'inProgress') running.set(job.id, { ...running.get(job.id), job });
-    update();
+    if (stopped) return;
+    // of what was not answered an event will come where something runs
+    const found = <S extends z.ZodType>(reply: Reply, schema: S) => ('error' in reply ? undefined : schema.safeParse(reply.value).data);
+    const now = found(state, queueState);
+    for (const job of found(running, z.object({ jobs: z.array(jobSchema) }))?.jobs ?? [])
+      if (job.status === 'inProgress') jobs.set(job.id, { ...jobs.get(job.id), job });
+    if (now) onQueue(now);
   };
   const stop = transport.subscribe(said => {
     const happened = eventSchema.safeParse(said).data;
     switch (happened?.type) {
       case 'job':
         return onJob(happened.job);
+      case 'export':
+        return onExport(happened.export);
+      case 'download':
+        return onDownload(happened.download);
       case 'progress':
-        running.set(happened.jobId, { ...running.get(happened.jobId), progress: happened.progress });
+        jobs.set(happened.jobId, { ...jobs.get(happened.jobId), progress: happened.progress });
         return update();
-      case 'queue': {
-        const ids: readonly string[] = happened.queue.running;
-        for (const id of running.keys()) if (!ids.includes(id)) running.delete(id);
-        for (const id of ids) if (!running.has(id)) running.set(id, {});
-        return update();
-      }
+      case 'queue':
+        return onQueue(happened.queue);
       case 'restored':
+        for (const each of [exports, downloads]) each.clear(); // of another library, or another owner
         return void ask();
     }
   });
+  const forget = () => told.forget();
   app.on('browser-window-focus', forget);
   void ask();
 
   return {
-    running: () =>
-      [...running].map(([id, { job, progress }]) => ({
-        id,
-        name: job ? nameOf(job) : '',
-        part: partOf(job, progress ?? job?.progress),
-      })),
+    running: () => [
+      ...[...jobs].map(([id, known]): Running => {
+        const { job, progress } = known;
+        return { kind: 'job', id, name: job ? nameOf(job) : '', part: partOf(job, progress ?? job?.progress), waits: jobWaits(known), lost: false }; // prettier-ignore
+      }),
+      ...[...exports].map(([id, known]): Running => {
+        const waits = exportWaits(known);
+        return { kind: 'export', id, name: known.now.name, part: known.now.progress ?? 0, waits, lost: !waits };
+      }),
+      ...[...downloads].map(([id, { name, have, bytes }]): Running => {
+        return { kind: 'download', id, name, part: bytes > 0 ? have / bytes : 0, waits: false, lost: false };
+      }),
+    ],
     safePoint: () => {
-      if (stopped || ![...running.values()].some(loses)) return Promise.resolve();
+      if (stopped || !anyWaits()) return Promise.resolve();
       return new Promise(resolve => {
         const safe = () => {
           waiting.delete(safe);
@@ -208,6 +290,10 @@ export function followWork({ transport, app, window, powerSaveBlocker, Notificat
         waiting.add(safe);
       });
     },
+    show: () => {
+      bar = '';
+      draw();
+    },
     stop: () => {
       if (stopped) return;
       stopped = true;
@@ -215,8 +301,8 @@ export function followWork({ transport, app, window, powerSaveBlocker, Notificat
       app.off('browser-window-focus', forget);
       forget();
       clearTimeout(idle);
+      for (const each of [jobs, exports, downloads]) each.clear();
       rest();
-      running.clear();
       for (const safe of waiting) safe();
     },
   };
@@ -234,7 +320,10 @@ export interface QuitOptions {
   /** Called right before a hard end: ends what would outlive this process. Must not wait. */
   readonly abandon: () => void;
   /** Tells the person what is waited for, and for how many seconds at most. */
-  readonly show: (running: readonly Running[], seconds: number) => void;
+  readonly show: (waited: readonly Running[], seconds: number) => void;
+  /** Asks the person whether to end although these begin anew then.
+   * @returns whether to end */
+  readonly ask: (lost: readonly Running[]) => Promise<boolean>;
   /** The longest that an end may take. */
   readonly seconds?: number;
 }
@@ -243,69 +332,93 @@ export interface Quit {
   readonly begun: boolean;
   /** For the `close` event of a window whose end is the program's: it stays until what it shows is over. */
   closing(event: Pick<Event, 'preventDefault'>): void;
-  /** Ends at once: the system is going down. */
-  end(): void;
+  /** Ends unasked, within so many seconds; 0 is at once. For a system that goes down. */
+  end(seconds?: number): void;
 }
 
 /** Of those seconds, the last ones are for the library, which gives back what runs and puts its files in order. */
 const forClosing = 4;
 /** Milliseconds in which a second wish is the first one's echo: a click that was a double click. */
 const echo = 500;
+/** Seconds that systems give, and that are then taken: Windows ends a program that does not answer after 5, systemd delays a shutdown by 5. */
+export const whenGoingDown = 4;
+/** Seconds after a signal: a service manager follows it with SIGKILL after 10 or more. */
+export const whenSignaled = 8;
 
-/** Makes quitting wait: for the step that is being painted, so that nothing of it is lost, then for the library. A second wish, or the last of the seconds, ends everything at once; the library takes no harm by that. */
-export function quitting({ app, work, owner, close, abandon, show, seconds = 20 }: QuitOptions): Quit {
-  let state: 'living' | 'leaving' | 'over' = 'living',
+/** Makes quitting wait: for the step that is being painted and for what is nearly done, so that nothing of it is lost, then for the library. What would begin anew is asked about first. A second wish, or the last of the seconds, ends everything at once; the library takes no harm by that. */
+export function quitting({ app, work, owner, close, abandon, show, ask, seconds: most = 20 }: QuitOptions): Quit {
+  let state: 'living' | 'asking' | 'leaving' | 'over' = 'living',
     echoing = false,
+    enough: (() => void) | undefined, // of waiting for a safe point
     late: NodeJS.Timeout | undefined;
-  const end = () => {
-    if (state === 'over') return;
+  const is = (now: typeof state) => state === now;
+  const hard = () => {
+    if (is('over')) return;
     state = 'over';
     clearTimeout(late);
     abandon();
     app.exit(0);
   };
-  const leave = async () => {
+  const mine = () => (owner() ? work.running() : []);
+  const leave = async (seconds: number, told: boolean) => {
     state = 'leaving';
     echoing = true;
     setTimeout(() => (echoing = false), echo).unref();
-    late = setTimeout(end, seconds * 1000);
-    const running = owner() ? work.running() : [];
-    if (running.length > 0) {
+    late = setTimeout(hard, seconds * 1000);
+    const waited = seconds > forClosing ? mine().filter(({ waits }) => waits) : [];
+    if (waited.length > 0) {
       try {
-        show(running, seconds);
+        if (told) show(waited, seconds);
       } catch {
         // an end that cannot be told of is one all the same
       }
-      const enough = Promise.withResolvers<unknown>(),
-        timer = setTimeout(enough.resolve, Math.max(0, seconds - forClosing) * 1000);
-      await Promise.race([work.safePoint(), enough.promise]);
+      const patient = Promise.withResolvers<undefined>();
+      enough = () => patient.resolve(undefined);
+      const timer = setTimeout(enough, (seconds - forClosing) * 1000);
+      await Promise.race([work.safePoint(), patient.promise]);
       clearTimeout(timer);
     }
     await close().catch(() => undefined); // there is nobody left to tell
-    if (!over()) {
-      state = 'over';
-      clearTimeout(late);
-      app.quit();
-    }
+    if (is('over')) return;
+    state = 'over';
+    clearTimeout(late);
+    app.quit();
   };
-  const over = () => state === 'over';
+  const wish = async () => {
+    const lost = mine().filter(one => one.lost);
+    if (lost.length > 0) {
+      state = 'asking';
+      const yes = await ask(lost).catch(() => true); // who cannot be asked wanted to quit
+      if (!is('asking')) return; // it has ended meanwhile
+      state = 'living';
+      if (!yes) return;
+    }
+    await leave(most, true);
+  };
   const asked = (event: Pick<Event, 'preventDefault'>) => {
-    if (over()) return; // the second round: windows close, and that is all
+    if (is('over')) return; // the second round: windows close, and that is all
     event.preventDefault();
-    if (state === 'living') void leave();
-    else if (!echoing) end();
+    if (is('living')) void wish();
+    else if (is('leaving') && !echoing) hard();
   };
   app.on('before-quit', asked);
   return {
     get begun() {
-      return state !== 'living';
+      return state === 'leaving' || state === 'over';
     },
     closing: event => {
-      if (over()) return;
+      if (is('over')) return;
       event.preventDefault();
       app.quit();
     },
-    end,
+    end: (seconds = 0) => {
+      if (seconds <= 0) return hard();
+      if (is('over')) return;
+      if (!is('leaving')) return void leave(seconds, false);
+      clearTimeout(late); // less is left than was thought
+      late = setTimeout(hard, seconds * 1000);
+      if (seconds <= forClosing) enough?.();
+    },
   };
 }
 

@@ -19,6 +19,10 @@ export interface Fake {
   /** What was called, in order: `app.enableSandbox`. */
   readonly calls: { readonly name: string; readonly args: readonly unknown[] }[];
   readonly app: EventEmitter & { name: string };
+  /** Events of the others. */
+  readonly power: EventEmitter;
+  readonly screen: EventEmitter;
+  readonly theme: { readonly events: EventEmitter; dark: boolean };
   readonly windows: FakeWindow[];
   /** Handlers of the window's session. */
   readonly schemes: Map<string, (request: Request) => Promise<Response> | Response>;
@@ -26,6 +30,12 @@ export interface Fake {
   /** The exit status, once there is one. */
   readonly ended: Promise<number>;
   menu: Electron.MenuItemConstructorOptions[];
+  /** Menus at the pointer. */
+  readonly popups: Electron.MenuItemConstructorOptions[][];
+  /** Clicks on notifications, the last one last. */
+  readonly clicks: (() => void)[];
+  /** What a person answers to a question: the number of a button, or when that is known. */
+  answer: (asked: Electron.MessageBoxOptions) => number | Promise<number>;
 }
 export interface FakeWindow {
   readonly options: Electron.BrowserWindowConstructorOptions;
@@ -38,6 +48,8 @@ export interface FakeWindow {
   readonly frame: Electron.WebFrameMain;
   opens(url: string): Electron.WindowOpenHandlerResponse;
   close(): void;
+  /** What the system says of it. */
+  readonly is: { focused: boolean; fullScreen: boolean; bounds: Electron.Rectangle };
 }
 
 /** @param userData a folder that is there
@@ -63,7 +75,12 @@ export function fakeElectron(
     return { events, on: events.on.bind(events), once: events.once.bind(events), off: events.off.bind(events) };
   };
   const app = emitter();
-  const fake: { menu: Electron.MenuItemConstructorOptions[] } = { menu: [] };
+  const fake: Pick<Fake, 'menu' | 'answer'> = { menu: [], answer: () => 0 },
+    popups: Fake['popups'] = [],
+    clicks: Fake['clicks'] = [],
+    power = emitter(),
+    screen = emitter(),
+    theme = Object.assign(emitter(), { dark: false });
   let quits = 0;
   const quit = () => {
     if (++quits > 5) throw new Error('it quits again and again');
@@ -103,6 +120,11 @@ export function fakeElectron(
       let destroyed = false,
         opens: (details: Electron.HandlerDetails) => Electron.WindowOpenHandlerResponse = () => ({ action: 'allow' });
       const frame = { processId: 7, frameToken: 'main', parent: null, origin: 'app://protagonist', url: 'app://protagonist/window/' } as Electron.WebFrameMain; // prettier-ignore
+      const is: FakeWindow['is'] = {
+        focused: true,
+        fullScreen: options.fullscreen ?? false,
+        bounds: { x: 10, y: 20, width: 1000, height: 700 },
+      };
       const close = () => {
         let prevented = false;
         own.events.emit('close', { preventDefault: () => (prevented = true) });
@@ -120,6 +142,7 @@ export function fakeElectron(
         frame,
         opens: url => opens({ url } as Electron.HandlerDetails),
         close,
+        is,
       });
       return strict<Electron.BrowserWindow>('BrowserWindow', {
         ...(own as unknown as Electron.BrowserWindow),
@@ -130,6 +153,9 @@ export function fakeElectron(
           send: (channel: string, said: unknown) => void sent.push([channel, said]),
           startDrag: note('startDrag'),
           reload: note('reload'),
+          forcefullyCrashRenderer: note('forcefullyCrashRenderer'),
+          replaceMisspelling: note('replaceMisspelling'),
+          setZoomFactor: note('setZoomFactor'),
           setWindowOpenHandler: (answer: typeof opens) => void (opens = answer),
           setWebRTCIPHandlingPolicy: note('setWebRTCIPHandlingPolicy'),
           ipc: strict<Electron.IpcMain>('ipc', {
@@ -142,6 +168,8 @@ export function fakeElectron(
         loadURL: (url: string) => {
           loaded.push(url);
           own.events.emit('ready-to-show');
+          contents.events.emit('dom-ready');
+          contents.events.emit('did-finish-load');
           return Promise.resolve();
         },
         show: note('show'),
@@ -150,9 +178,12 @@ export function fakeElectron(
         maximize: note('maximize'),
         isMinimized: () => false,
         isMaximized: () => false,
-        isFocused: () => true,
+        isFocused: () => is.focused,
+        isFullScreen: () => is.fullScreen,
         isDestroyed: () => destroyed,
-        getNormalBounds: () => ({ x: 10, y: 20, width: 1000, height: 700 }),
+        getNormalBounds: () => is.bounds,
+        setBounds: note('setBounds'),
+        setBackgroundColor: note('setBackgroundColor'),
         setProgressBar: note('setProgressBar'),
       });
     }
@@ -169,6 +200,12 @@ export function fakeElectron(
       getPath: () => userData,
       quit: note('app.quit', quit),
       exit: note('app.exit', (status = 0) => ended.resolve(status)),
+      relaunch: note('app.relaunch'),
+      disableHardwareAcceleration: note('app.disableHardwareAcceleration'),
+      setAboutPanelOptions: note('app.setAboutPanelOptions'),
+      setActivationPolicy: note('app.setActivationPolicy'),
+      setAppUserModelId: note('app.setAppUserModelId'),
+      setDesktopName: note('app.setDesktopName'),
       commandLine: strict<Electron.CommandLine>('commandLine', {
         hasSwitch: (name: string) => switches.includes(name),
         removeSwitch: note('commandLine.removeSwitch'),
@@ -177,24 +214,38 @@ export function fakeElectron(
     BrowserWindow: BrowserWindow as unknown as typeof Electron.BrowserWindow,
     dialog: strict<Electron.Dialog>('dialog', {
       showErrorBox: note('dialog.showErrorBox'),
-      showMessageBox: note('dialog.showMessageBox', () => Promise.resolve({ response: 0, checkboxChecked: false })) as Electron.Dialog['showMessageBox'], // prettier-ignore
+      showMessageBox: note('dialog.showMessageBox', async (...asked) => ({ response: await fake.answer(asked.at(-1)!), checkboxChecked: false })) as Electron.Dialog['showMessageBox'], // prettier-ignore
       showOpenDialog: note('dialog.showOpenDialog', () => Promise.resolve({ canceled: true, filePaths: [] })) as Electron.Dialog['showOpenDialog'], // prettier-ignore
       showSaveDialog: note('dialog.showSaveDialog', () => Promise.resolve({ canceled: true, filePath: '' })) as Electron.Dialog['showSaveDialog'], // prettier-ignore
     }),
     Menu: strict<typeof Electron.Menu>('Menu', {
-      buildFromTemplate: ((template: Electron.MenuItemConstructorOptions[]) => {
-        fake.menu = template;
-        return {};
-      }) as unknown as typeof Electron.Menu.buildFromTemplate,
-      setApplicationMenu: note('Menu.setApplicationMenu'),
+      buildFromTemplate: (template: Electron.MenuItemConstructorOptions[]) => {
+        const popup = () => void popups.push(template);
+        return strict<Electron.Menu>('menu', { popup, items: template as unknown as Electron.MenuItem[] });
+      },
+      setApplicationMenu: note('Menu.setApplicationMenu', (menu: Electron.Menu) => (fake.menu = menu.items as unknown as Fake['menu'])), // prettier-ignore
     }),
     nativeImage: strict<typeof Electron.nativeImage>('nativeImage', { createFromPath: note('nativeImage.createFromPath', path => ({ path })) as unknown as typeof Electron.nativeImage.createFromPath }), // prettier-ignore
+    nativeTheme: strict<Electron.NativeTheme>('nativeTheme', {
+      ...(theme as unknown as Electron.NativeTheme),
+      get shouldUseDarkColors() {
+        return theme.dark;
+      },
+      get themeSource() {
+        return 'system' as const;
+      },
+      set themeSource(source: Electron.NativeTheme['themeSource']) {
+        calls.push({ name: 'nativeTheme.themeSource', args: [source] });
+      },
+    }),
+    clipboard: strict<Electron.Clipboard>('clipboard', { writeText: note('clipboard.writeText') as Electron.Clipboard['writeText'] }),
     Notification: Object.assign(
       class {
         constructor(options: Electron.NotificationConstructorOptions) {
           calls.push({ name: 'new Notification', args: [options] });
         }
-        on() {
+        on(_: string, click: () => void) {
+          clicks.push(click);
           return this;
         }
         show() {
@@ -206,7 +257,7 @@ export function fakeElectron(
       },
       { isSupported: () => true },
     ) as unknown as typeof Electron.Notification,
-    powerMonitor: strict<Electron.PowerMonitor>('powerMonitor', emitter() as unknown as Electron.PowerMonitor),
+    powerMonitor: strict<Electron.PowerMonitor>('powerMonitor', power as unknown as Electron.PowerMonitor),
     powerSaveBlocker: strict<Electron.PowerSaveBlocker>('powerSaveBlocker', {
       start: note('powerSaveBlocker.start', () => 3) as () => number,
       stop: note('powerSaveBlocker.stop', () => true) as () => boolean,
@@ -219,6 +270,7 @@ export function fakeElectron(
       decryptStringAsync: note('safeStorage.decryptStringAsync', (bytes: Buffer) => Promise.resolve({ result: bytes.map(byte => byte ^ 0x5a).toString(), shouldReEncrypt: false })) as Electron.SafeStorage['decryptStringAsync'], // prettier-ignore
     }),
     screen: strict<Electron.Screen>('screen', {
+      ...(screen as unknown as Electron.Screen),
       getPrimaryDisplay: () => ({ workArea: area }) as Electron.Display,
       getAllDisplays: () => [{ workArea: area } as Electron.Display],
     }),
@@ -237,6 +289,17 @@ export function fakeElectron(
     schemes,
     permissions,
     ended: ended.promise,
+    power: power.events,
+    screen: screen.events,
+    theme,
+    popups,
+    clicks,
+    get answer() {
+      return fake.answer;
+    },
+    set answer(answer) {
+      fake.answer = answer;
+    },
     get menu() {
       return fake.menu;
     },

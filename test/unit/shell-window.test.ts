@@ -1,22 +1,23 @@
-/** @file The desktop window's frame without Electron: where it stands, its menu, its walls, and what the system is shown of the work. What Electron can ask is read out of its own types, so that what is new there is met here first. */
+/** @file The desktop window's frame without Electron: where it stands, its menu, and its walls. What Electron can ask is read out of its own types, so that what is new there is met here first. */
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test, type TestContext } from 'node:test';
-import { setImmediate as turn } from 'node:timers/promises';
 import type { BrowserWindow, MenuItemConstructorOptions, Rectangle } from 'electron';
 import fc from 'fast-check';
 import { parseCatalogue } from '../../electron/contract/catalogue.ts';
-import { job as jobSchema, type Job, type Progress } from '../../electron/contract/records.ts';
 import {
   acceleratorOf,
   boundsWithin,
   bringForward,
+  contextTemplate,
+  ground,
   isOwnMedia,
   isOwnPage,
   keepBounds,
+  keepOnDisplay,
   linkedHosts,
   mayOpen,
   mayRequest,
@@ -26,11 +27,13 @@ import {
   secure,
   smallest,
   webPreferences,
+  zoomed,
+  zoomSteps,
+  type LinkWords,
   type MenuAction,
   type MenuWords,
   type Walls,
 } from '../../electron/shell/window.ts';
-import { clipsIn, followWork, quitting, type Running, type WorkOptions } from '../../electron/shell/work.ts';
 import { root } from '../support/run.ts';
 
 const declarations = readFileSync(join(root, 'node_modules/electron/electron.d.ts'), 'utf8');
@@ -40,11 +43,6 @@ after(() => rmSync(folder, { recursive: true }));
 const platforms = ['darwin', 'win32', 'linux'] as const;
 /** The class's text in Electron's types. */
 const classOf = (name: string) => new RegExp(`^  (?:class|interface) ${name} [^]*?^  }`, 'm').exec(declarations)![0];
-/** Lets promises that are settled be noticed. */
-const settle = async () => {
-  for (let i = 0; i < 5; i++) await turn();
-};
-
 describe('what the page may do', () => {
   const said = (development: boolean, platform: NodeJS.Platform) => ({
     preload: '/p.js',
@@ -89,6 +87,8 @@ describe('where the window stands', () => {
     width: fc.oneof(fc.integer({ min: 1, max: 12_000 }), fc.maxSafeInteger()),
     height: fc.oneof(fc.integer({ min: 1, max: 12_000 }), fc.maxSafeInteger()),
     maximized: fc.boolean(),
+    fullScreen: fc.boolean(),
+    zoom: fc.double({ min: 0.4, max: 3.1, noNaN: true }),
   });
   const nonsense = fc.oneof(
     fc.anything(),
@@ -117,28 +117,37 @@ describe('where the window stands', () => {
         fc.pre(on.width >= smallest.width && on.height >= smallest.height);
         const width = smallest.width + (a % (on.width - smallest.width + 1)),
           height = smallest.height + (b % (on.height - smallest.height + 1)),
-          saved = { x: on.x + (c % (on.width - width + 1)), y: on.y + (d % (on.height - height + 1)), width, height, maximized };
+          saved = {
+            x: on.x + (c % (on.width - width + 1)),
+            y: on.y + (d % (on.height - height + 1)),
+            width,
+            height,
+            maximized,
+            fullScreen: maximized,
+            zoom: 1.25,
+          };
         assert.deepEqual(boundsWithin(saved, there), saved);
       }),
       { numRuns: 2000 },
     );
   });
+  const plain = { fullScreen: false, zoom: 1 };
   test('a display that is gone, half off, too large, too small, no display at all', () => {
     const left = { x: 0, y: 25, width: 1920, height: 1055 },
       right = { x: 1920, y: 0, width: 2560, height: 1440 };
-    const was = { x: 2500, y: 300, width: 1200, height: 800, maximized: true };
+    const was = { x: 2500, y: 300, width: 1200, height: 800, maximized: true, ...plain };
     assert.deepEqual(boundsWithin(was, [left, right]), was);
     assert.deepEqual(
       boundsWithin(was, [left]),
-      { x: 360, y: 152, width: 1200, height: 800, maximized: true },
+      { x: 360, y: 152, width: 1200, height: 800, maximized: true, ...plain },
       'in the middle of the other',
     );
     const at = (x: number, y: number, width: number, height: number) => boundsWithin({ x, y, width, height, maximized: false }, [left]);
-    assert.deepEqual(at(-300, -50, 1000, 700), { x: 0, y: 25, width: 1000, height: 700, maximized: false });
-    assert.deepEqual(at(100, 100, 9000, 9000), { x: 0, y: 25, width: 1920, height: 1055, maximized: false });
-    assert.deepEqual(at(1900, 1000, 40, 40), { x: 1120, y: 480, width: 800, height: 600, maximized: false });
-    assert.deepEqual(boundsWithin(undefined, [left]), { x: 320, y: 122, width: 1280, height: 860, maximized: false });
-    assert.deepEqual(boundsWithin(undefined, []), { x: 0, y: 0, width: 1280, height: 860, maximized: false });
+    assert.deepEqual(at(-300, -50, 1000, 700), { x: 0, y: 25, width: 1000, height: 700, maximized: false, ...plain });
+    assert.deepEqual(at(100, 100, 9000, 9000), { x: 0, y: 25, width: 1920, height: 1055, maximized: false, ...plain });
+    assert.deepEqual(at(1900, 1000, 40, 40), { x: 1120, y: 480, width: 800, height: 600, maximized: false, ...plain });
+    assert.deepEqual(boundsWithin(undefined, [left]), { x: 320, y: 122, width: 1280, height: 860, maximized: false, ...plain });
+    assert.deepEqual(boundsWithin(undefined, []), { x: 0, y: 0, width: 1280, height: 860, maximized: false, ...plain });
     assert.deepEqual(boundsWithin(undefined, [{ x: 0, y: 0, width: 0, height: 0 }, left]), boundsWithin(undefined, [left]));
   });
 
@@ -147,7 +156,9 @@ describe('where the window stands', () => {
     maximized = false;
     destroyed = false;
     getNormalBounds = () => this.at;
+    fullScreen = false;
     isMaximized = () => this.maximized;
+    isFullScreen = () => this.fullScreen;
     isDestroyed = () => this.destroyed;
   }
   const kept = (t: TestContext, name: string) => {
@@ -166,11 +177,11 @@ describe('where the window stands', () => {
     }
     assert.equal(readBounds(file), undefined, 'it was still moving');
     t.mock.timers.tick(500);
-    assert.deepEqual(readBounds(file), { x: 99, y: 20, width: 900, height: 700, maximized: false });
+    assert.deepEqual(readBounds(file), { x: 99, y: 20, width: 900, height: 700, maximized: false, ...plain });
     window.maximized = true;
     window.emit('maximize');
     window.emit('close');
-    assert.deepEqual(readBounds(file), { x: 99, y: 20, width: 900, height: 700, maximized: true });
+    assert.deepEqual(readBounds(file), { x: 99, y: 20, width: 900, height: 700, maximized: true, ...plain });
     window.at = { ...window.at, x: 7 };
     window.emit('resize');
     window.destroyed = true;
@@ -202,7 +213,91 @@ describe('where the window stands', () => {
     writeFileSync(file, '{"x":1.5,"y":2,"width":3,"height":4,"maximized":false}');
     assert.equal(readBounds(file), undefined);
     writeFileSync(file, '{"x":1,"y":2,"width":3,"height":4,"maximized":false,"__proto__":{"a":1}}');
-    assert.deepEqual(readBounds(file), { x: 1, y: 2, width: 3, height: 4, maximized: false });
+    assert.deepEqual(readBounds(file), { x: 1, y: 2, width: 3, height: 4, maximized: false, ...plain });
+  });
+  test('its zoom and its full screen are kept; a video that fills the display is not the window’s doing', t => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const window = new Moving(),
+      file = join(folder, 'zoom.json');
+    let zoom = 1;
+    const stop = keepBounds(window as unknown as BrowserWindow, file, () => zoom);
+    zoom = 1.25;
+    stop.soon();
+    t.mock.timers.tick(500);
+    assert.equal(readBounds(file)?.zoom, 1.25);
+    window.fullScreen = true;
+    window.emit('enter-full-screen');
+    t.mock.timers.tick(500);
+    assert.equal(readBounds(file)?.fullScreen, true);
+    window.emit('enter-full-screen');
+    window.emit('enter-html-full-screen');
+    t.mock.timers.tick(500);
+    assert.equal(readBounds(file)?.fullScreen, false);
+    window.emit('leave-html-full-screen');
+    window.emit('leave-full-screen');
+    t.mock.timers.tick(500);
+    assert.equal(readBounds(file)?.fullScreen, true);
+    stop();
+    assert.deepEqual(window.eventNames(), []);
+    for (const zoom of [0, -1, 0.1, 50, '1', null]) {
+      writeFileSync(file, JSON.stringify({ x: 1, y: 2, width: 3, height: 4, maximized: false, zoom }));
+      assert.equal(readBounds(file), undefined, String(zoom));
+    }
+  });
+  test('zoom goes by steps, from wherever it is, and no further than the last', () => {
+    let now = 1;
+    for (let i = 0; i < 20; i++) now = zoomed(now, 'in');
+    assert.equal(now, zoomSteps.at(-1));
+    for (let i = 0; i < 40; i++) now = zoomed(now, 'out');
+    assert.equal(now, zoomSteps[0]);
+    assert.deepEqual(
+      [zoomed(0.93, 'in'), zoomed(0.93, 'out'), zoomed(2.2, 'reset'), zoomed(1, 'in'), zoomed(1, 'out')],
+      [1, 0.9, 1, 1.1, 0.9],
+    );
+  });
+  test('it comes back from a display that goes away, unless it fills one or is put away', t => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const left = { x: 0, y: 0, width: 1920, height: 1040 },
+      right = { x: 1920, y: 0, width: 1920, height: 1040 };
+    let displays = [left, right],
+      is = '';
+    const set: Rectangle[] = [],
+      screen = Object.assign(new EventEmitter(), {
+        getPrimaryDisplay: () => ({ workArea: left }),
+        getAllDisplays: () => displays.map(workArea => ({ workArea })),
+      });
+    const window = {
+      at: { x: 2400, y: 100, width: 1000, height: 700 },
+      getNormalBounds: () => window.at,
+      setBounds: (to: Rectangle) => set.push(to),
+      isMinimized: () => is === 'minimised',
+      isMaximized: () => is === 'maximised',
+      isFullScreen: () => is === 'full',
+      isDestroyed: () => is === 'gone',
+    };
+    type Given = Parameters<typeof keepOnDisplay>;
+    const stop = keepOnDisplay(window, screen as unknown as Given[1]);
+    screen.emit('display-metrics-changed');
+    t.mock.timers.tick(1000);
+    assert.deepEqual(set, [], 'it is on one');
+    displays = [left];
+    for (is of ['minimised', 'maximised', 'full', 'gone', '']) {
+      screen.emit('display-removed');
+      t.mock.timers.tick(999);
+      assert.deepEqual(set, [], 'the system may do it');
+      t.mock.timers.tick(1);
+    }
+    assert.deepEqual(set, [{ x: 460, y: 170, width: 1000, height: 700 }]);
+    window.at = { x: -900, y: 100, width: 1000, height: 700 }; // a tenth of it can be seen
+    screen.emit('display-metrics-changed');
+    t.mock.timers.tick(1000);
+    assert.deepEqual(set[1], { x: 0, y: 100, width: 1000, height: 700 });
+    stop();
+    assert.deepEqual(screen.eventNames(), []);
+  });
+  test('what is seen before the page is the page’s own ground', () => {
+    const styles = readFileSync(join(root, 'renderer/app.css'), 'utf8');
+    assert.deepEqual(/--bg: light-dark\((#\w+), (#\w+)\)/.exec(styles)?.slice(1), [ground.light, ground.dark]);
   });
   test('it comes forward, minimised or not', () => {
     for (const minimised of [true, false]) {
@@ -243,13 +338,10 @@ describe('the menu', () => {
       quit: windows ? undefined : 'CommandOrControl+Q',
       redo: windows ? 'Control+Y' : 'Shift+CommandOrControl+Z',
       reload: 'CommandOrControl+R',
-      resetZoom: 'CommandOrControl+0',
       selectAll: 'CommandOrControl+A',
       toggleDevTools: mac ? 'Alt+Command+I' : 'Control+Shift+I',
       togglefullscreen: mac ? 'Control+Command+F' : 'F11',
       undo: 'CommandOrControl+Z',
-      zoomIn: 'CommandOrControl+Plus',
-      zoomOut: 'CommandOrControl+-',
     };
     return keys[role];
   };
@@ -326,8 +418,12 @@ describe('the menu', () => {
         'queue.toggle',
         'redo',
         'undo',
+        'zoom.in',
+        'zoom.out',
+        'zoom.reset',
       ]);
       for (const [action, keys] of asked) {
+        if (action.startsWith('zoom.')) continue;
         const usual = table.get(action);
         assert.ok(usual !== undefined, action);
         if (usual.startsWith('Mod+')) assert.ok(keys.includes(usual.replace('Mod', 'CmdOrCtrl')), `${action}: ${usual}`);
@@ -351,6 +447,48 @@ describe('the menu', () => {
     assert.deepEqual(['~library', '~queue', '~shortcuts', '~newClip', '~undo', '~redo'].map(label => own.get(label)), ['CmdOrCtrl+Alt+L', 'CmdOrCtrl+Q', 'F1', undefined, undefined, 'CmdOrCtrl+Shift+Z']); // prettier-ignore
     const spelt: readonly (readonly [string | null, string | undefined])[] = [[null, undefined], ['', undefined], ['Mod+', undefined], ['Q', undefined], ['Shift+Q', undefined], ['?', undefined], ['Mod++', 'CmdOrCtrl+Plus'], ['Alt+ArrowUp', 'Alt+Up'], ['Mod+Ctrl+Space', 'CmdOrCtrl+Ctrl+Space'], ['Mod+é', undefined], ['Mod+MediaPlay', undefined], ['Shift+F5', 'Shift+F5'], ['Mod+,', 'CmdOrCtrl+,'], ['constructor', undefined]]; // prettier-ignore
     for (const [chord, keys] of spelt) assert.equal(acceleratorOf(chord), keys, String(chord));
+  });
+});
+
+describe('the menu at the pointer', () => {
+  const words = Object.fromEntries([...menuLabels, 'copyLink', 'copyLinkText'].map(label => [label, `~${label}`])) as unknown as MenuWords & LinkWords; // prettier-ignore
+  const flags = { canUndo: true, canRedo: false, canCut: true, canCopy: true, canPaste: true, canDelete: true, canSelectAll: true };
+  const nothing = { isEditable: false, selectionText: '', linkURL: '', linkText: '', misspelledWord: '', dictionarySuggestions: [], editFlags: flags }; // prettier-ignore
+  const shown = (what: Partial<Parameters<typeof contextTemplate>[0]>) => {
+    const done: string[] = [],
+      act = { copy: (text: string) => void done.push(`copy ${text}`), replace: (word: string) => void done.push(`replace ${word}`) };
+    const menu = contextTemplate({ ...nothing, ...what }, words, act);
+    for (const item of menu) (item.click as (() => void) | undefined)?.();
+    return { said: menu.map(({ type, role, label, enabled }) => (type === 'separator' ? '-' : `${role ?? label ?? ''}${enabled === false ? '!' : ''}`)), done }; // prettier-ignore
+  };
+  test('what can be done with text, as far as it can', () => {
+    assert.deepEqual(shown({}).said, [], 'there is nothing to do');
+    assert.deepEqual(shown({ selectionText: '  ' }).said, []);
+    assert.deepEqual(shown({ selectionText: 'lemon' }).said, ['copy']);
+    const all = ['undo', 'redo!', '-', 'cut', 'copy', 'paste', 'delete', '-', 'selectAll'];
+    assert.deepEqual(shown({ isEditable: true }).said, all);
+    assert.deepEqual(shown({ isEditable: true, editFlags: { ...flags, canPaste: false, canRedo: true } }).said, ['undo', 'redo', '-', 'cut', 'copy', 'paste!', 'delete', '-', 'selectAll']); // prettier-ignore
+    const spelt = shown({ isEditable: true, misspelledWord: 'lemn', dictionarySuggestions: ['lemon', 'a&b', '3', '4', '5', '6'] });
+    assert.deepEqual(spelt.said, ['lemon', 'a&&b', '3', '4', '5', '-', ...all]);
+    assert.deepEqual(spelt.done.slice(0, 2), ['replace lemon', 'replace a&b']);
+  });
+  test('links: their text, and their address where it is one for the person’s own browser', () => {
+    const licence = 'https://www.apache.org/licenses/LICENSE-2.0';
+    const far = shown({ linkURL: licence, linkText: ' Apache 2.0 ' });
+    assert.deepEqual(
+      [far.said, far.done],
+      [
+        ['~copyLink', '~copyLinkText'],
+        [`copy ${licence}`, 'copy Apache 2.0'],
+      ],
+    );
+    for (const linkURL of ['app://protagonist/window/#/library', 'file:///etc/passwd', 'javascript:alert(1)', 'https://evil.example/'])
+      assert.deepEqual(shown({ linkURL, linkText: 'Library' }).said, ['~copyLinkText'], linkURL);
+    assert.deepEqual(shown({ linkURL: 'https://evil.example/' }).said, []);
+  });
+  test('its roles are Electron’s', () => {
+    const known = classOf('MenuItemConstructorOptions');
+    for (const role of ['undo', 'redo', 'cut', 'copy', 'paste', 'delete', 'selectAll']) assert.match(known, new RegExp(`'${role}'`));
   });
 });
 
@@ -669,386 +807,5 @@ describe('what is reached', () => {
     assert.ok(app.eventNames().length === 3 && session.eventNames().length === 1);
     stop();
     assert.deepEqual([...app.eventNames(), ...session.eventNames()], []);
-  });
-});
-
-const progressOf = (more: Partial<Progress> = {}): Progress => ({ phase: 'denoise', step: 1, of: 10, seconds: 10, remaining: 90, ...more });
-const jobOf = (id: number, more: Partial<Job> = {}): Job =>
-  jobSchema.parse({
-    id: `j${id}`, status: 'inProgress', position: 0, batchId: `j${id}`, request: { prompt: `  @lemon\n hops ${id}` },
-    resolved: {
-      version: 1, prompt: 'a toy hops', negativePrompt: '', subjects: [], references: [], startImage: null, checkpoint: { id: 'k1', name: 'Toybox', sha256: 'a'.repeat(64) }, adapters: [], seed: 1, numInferenceSteps: 8, guidanceScale: 3,
-      useDynamicCfg: false, scheduler: 'ddim', numFrames: 9, width: 32, height: 32, fps: 8, fit: 'contain', precision: 'auto', noiseDtype: 'float32', vaeTiling: false, device: 'auto',
-    },
-    forecast: { seconds: 100, peakRamBytes: null, peakDeviceBytes: null, diskBytes: null, learntFrom: 0, exact: false },
-    progress: null, snapshotStep: 0, attempt: 1, failure: null, clipId: null, createdAt: '', startedAt: null, endedAt: null, ...more,
-  }); // prettier-ignore
-const queueOf = (running: readonly string[]) => ({ type: 'queue', queue: { state: running.length ? 'running' : 'idle', text: null, running, waiting: 0, secondsLeft: null } }); // prettier-ignore
-
-/** `followWork` with a clock that only we move. */
-async function following(t: TestContext, { now = [] as Job[], supported = true, patient = true } = {}) {
-  t.mock.timers.reset();
-  t.mock.timers.enable({ apis: ['setTimeout'] });
-  const bars: number[] = [],
-    log: string[] = [],
-    shown: { title?: string; body?: string; click: () => void; closed: boolean }[] = [],
-    app = new EventEmitter();
-  let listener: ((event: unknown) => void) | undefined,
-    focused = false,
-    window = true,
-    blockers = 0;
-  class Notification extends EventEmitter {
-    static isSupported = () => supported;
-    readonly #at: (typeof shown)[number];
-    constructor(options: { title?: string; body?: string }) {
-      super();
-      this.#at = { ...options, click: () => this.emit('click'), closed: false };
-    }
-    show() {
-      shown.push(this.#at);
-    }
-    close() {
-      this.#at.closed = true;
-    }
-  }
-  const work = followWork({
-    transport: {
-      call: method => Promise.resolve({ value: method === 'queue.state' ? queueOf(now.map(j => j.id)).queue : { jobs: now, next: null } }),
-      subscribe: l => {
-        listener = l;
-        return () => (listener = undefined);
-      },
-    },
-    app: app as unknown as WorkOptions['app'],
-    window: () =>
-      window
-        ? {
-            setProgressBar: part => bars.push(part),
-            isFocused: () => focused,
-            isDestroyed: () => false,
-            isMinimized: () => true,
-            restore: () => log.push('restore'),
-            show: () => log.push('show'),
-            focus: () => log.push('focus'),
-          }
-        : undefined,
-    powerSaveBlocker: {
-      start: kind => (log.push(`awake ${kind}`), blockers++),
-      stop: id => (log.push(`asleep ${id}`), true),
-    },
-    Notification: Notification as unknown as WorkOptions['Notification'],
-    words: () => ({
-      ready: (name, clips) => ({ title: `ready ${clips}`, body: name }),
-      failed: (name, why, jobs) => ({ title: `failed ${jobs}`, body: `${name}: ${why}` }),
-    }),
-    go: to => log.push(`go ${to}`),
-  });
-  if (patient) await settle();
-  return {
-    work, bars, log, shown, app,
-    say: (event: unknown) => listener?.(event),
-    job: (job: Job) => listener?.({ type: 'job', job }),
-    progress: (id: number, more: Partial<Progress> = {}) => listener?.({ type: 'progress', jobId: `j${id}`, progress: progressOf(more) }),
-    look: (on: boolean) => ((focused = on), on && app.emit('browser-window-focus', {}, {})),
-    shut: () => (window = false),
-    listens: () => listener !== undefined,
-  }; // prettier-ignore
-}
-
-describe('what the system is shown of the work', () => {
-  test('the taskbar and the machine follow what runs, over the moment between two jobs', async t => {
-    const { say, job, progress, bars, log } = await following(t);
-    assert.deepEqual([bars, log], [[], []], 'nothing runs');
-    job(jobOf(1));
-    assert.deepEqual(log, ['awake prevent-app-suspension']);
-    progress(1, { seconds: 25, remaining: 75 });
-    progress(1, { seconds: 25.1, remaining: 74.9 }); // too little to be seen
-    progress(1, { seconds: 50, remaining: 50 });
-    progress(1, { seconds: 100, remaining: 0 });
-    assert.deepEqual(bars, [0, 0.25, 0.5, 0.99]);
-    job(jobOf(1, { status: 'completed', clipId: 'c1' }));
-    say(queueOf([]));
-    t.mock.timers.tick(900);
-    assert.equal(bars.at(-1), 0.99);
-    job(jobOf(2));
-    t.mock.timers.tick(5000);
-    assert.equal(bars.at(-1), 0);
-    assert.deepEqual(log, ['awake prevent-app-suspension'], 'it stayed awake');
-    progress(2, { seconds: 10, remaining: 90 });
-    say(queueOf([]));
-    t.mock.timers.tick(1000);
-    assert.equal(bars.at(-1), -1);
-    assert.deepEqual(log, ['awake prevent-app-suspension', 'asleep 0']);
-    say(queueOf(['j3'])); // by another process: only the queue speaks of it
-    assert.equal(bars.at(-1), 0);
-    say({ type: 'progress', jobId: 'j3', progress: progressOf({ step: 5, of: 10 }) });
-    assert.equal(bars.at(-1), 0.5, 'where nothing is foretold, the phase');
-    for (const odd of [null, 7, {}, { type: 'queue' }, { type: 'next year' }]) say(odd);
-  });
-  test('what ran before it was opened is asked for, and again after a restore', async t => {
-    const now = [jobOf(4, { progress: progressOf({ seconds: 20, remaining: 80 }) })];
-    const { work, bars, log, say } = await following(t, { now });
-    assert.deepEqual(bars, [0.2]);
-    assert.deepEqual(work.running(), [{ id: 'j4', name: '@lemon hops 4', part: 0.2 }]);
-    now.length = 0;
-    say({ type: 'restored' });
-    await settle();
-    t.mock.timers.tick(1000);
-    assert.deepEqual([bars.at(-1), log.at(-1)], [-1, 'asleep 0']);
-  });
-  test('a clip that is ready is told to whoever looks elsewhere; a click shows it', async t => {
-    const { job, look, log, shown } = await following(t);
-    look(true);
-    job(jobOf(1));
-    job(jobOf(1, { status: 'completed', clipId: 'c1' }));
-    assert.equal(shown.length, 0, 'who looks at it sees it');
-    look(false);
-    job(jobOf(2));
-    job(jobOf(2, { status: 'completed', clipId: 'c2' }));
-    job(jobOf(2, { status: 'completed', clipId: 'c2' })); // said again
-    job(jobOf(9, { status: 'completed', clipId: 'c9' })); // long since
-    job(jobOf(3));
-    job(jobOf(3, { status: 'completed', clipId: 'c3' }));
-    assert.deepEqual(
-      shown.map(({ title, body, closed }) => [title, body, closed]),
-      [
-        ['ready 1', '@lemon hops 2', true],
-        ['ready 2', '@lemon hops 3', false],
-      ],
-      'one at a time',
-    );
-    shown[1]!.click();
-    assert.deepEqual(log.slice(-4), ['restore', 'show', 'focus', 'go #/library/c3']);
-    look(true);
-    assert.ok(shown.every(({ closed }) => closed));
-    look(false);
-    job(jobOf(5));
-    job(jobOf(5, { status: 'completed', clipId: 'c5' }));
-    assert.equal(shown.at(-1)!.title, 'ready 1', 'counted anew');
-  });
-  test('so is one that failed, with its reason; not one that is canceled, paused or tried again', async t => {
-    const { job, shown, log, shut } = await following(t);
-    for (const status of ['pending', 'paused', 'canceled'] as const) {
-      job(jobOf(1));
-      job(jobOf(1, { status }));
-    }
-    assert.equal(shown.length, 0);
-    job(jobOf(1));
-    shut();
-    job(jobOf(1, { status: 'failed', failure: { code: 'noSpace', text: 'the disk is full', action: 'freeSpace' } }));
-    assert.deepEqual([shown[0]!.title, shown[0]!.body], ['failed 1', '@lemon hops 1: the disk is full']);
-    shown[0]!.click();
-    assert.equal(log.at(-1), 'go queue');
-  });
-  test('nothing is told where the system cannot, and nothing after the end', async t => {
-    const silent = await following(t, { supported: false });
-    silent.job(jobOf(1));
-    silent.job(jobOf(1, { status: 'completed', clipId: 'c1' }));
-    assert.equal(silent.shown.length, 0);
-    silent.job(jobOf(2));
-    silent.work.stop();
-    silent.work.stop();
-    assert.deepEqual([silent.bars.at(-1), silent.log.at(-1), silent.listens(), silent.app.eventNames()], [-1, 'asleep 0', false, []]);
-    assert.deepEqual(silent.work.running(), []);
-    silent.say({ type: 'restored' });
-    const asking = await following(t, { now: [jobOf(3)], patient: false });
-    asking.work.stop(); // before it was answered
-    await settle();
-    assert.deepEqual([asking.bars, asking.log, asking.work.running()], [[], [], []]);
-  });
-  test('stopping is safe when the painting was kept, when there is nothing to lose, and at once where waiting gains nothing', async t => {
-    const { work, job, progress, say } = await following(t);
-    const safe = () => {
-      let is = false;
-      void work.safePoint().then(() => (is = true));
-      return async () => {
-        await settle();
-        return is;
-      };
-    };
-    assert.ok(await safe()(), 'nothing runs');
-    job(jobOf(1));
-    for (const phase of ['load', 'encode'] as const) {
-      progress(1, { phase });
-      assert.ok(await safe()(), phase);
-    }
-    progress(1, { phase: 'denoise', step: 3 });
-    let at = safe();
-    assert.ok(!(await at()));
-    progress(1, { phase: 'denoise', step: 4 });
-    job(jobOf(1)); // said for another reason
-    assert.ok(!(await at()));
-    job(jobOf(1, { snapshotStep: 4 }));
-    assert.ok(await at(), 'kept');
-    progress(1, { phase: 'decode', remaining: 60 });
-    assert.ok(await safe()(), 'a minute of decoding is not waited for');
-    progress(1, { phase: 'decode', remaining: 6 });
-    at = safe();
-    assert.ok(!(await at()));
-    job(jobOf(1, { status: 'completed', clipId: 'c1' }));
-    assert.ok(await at(), 'the clip is there');
-    job(jobOf(2));
-    progress(2);
-    at = safe();
-    assert.ok(!(await at()));
-    say(queueOf([]));
-    assert.ok(await at(), 'paused');
-  });
-});
-
-describe('the end', () => {
-  function leaving(t: TestContext, { running = [] as Running[], owner = true, seconds = 20 } = {}) {
-    t.mock.timers.enable({ apis: ['setTimeout'] });
-    const log: string[] = [],
-      safe = Promise.withResolvers<unknown>(),
-      closed = Promise.withResolvers<unknown>();
-    const app = Object.assign(new EventEmitter(), {
-      quit: () => {
-        log.push('quit');
-        before();
-      },
-      exit: (code?: number) => log.push(`exit ${code ?? 0}`),
-    });
-    /** @returns whether the app goes on living */
-    const before = () => {
-      let prevented = false;
-      app.emit('before-quit', { preventDefault: () => (prevented = true) });
-      return prevented;
-    };
-    const quit = quitting({
-      app: app as unknown as Parameters<typeof quitting>[0]['app'],
-      work: { running: () => running, safePoint: () => safe.promise.then(() => undefined) },
-      owner: () => owner,
-      close: async () => {
-        log.push('close');
-        await closed.promise;
-      },
-      abandon: () => log.push('abandon'),
-      show: (what, most) => log.push(`show ${what.map(({ name }) => name).join()} ${most}`),
-      seconds,
-    });
-    return { log, safe, closed, before, quit };
-  }
-  const one: Running[] = [{ id: 'j1', name: 'a toy', part: 0.5 }];
-
-  test('waits for a safe point, then for the library, then lets the app quit', async t => {
-    const { log, safe, closed, before, quit } = leaving(t, { running: one });
-    assert.ok(!quit.begun);
-    assert.ok(before(), 'it goes on for now');
-    assert.ok(quit.begun);
-    await settle();
-    assert.deepEqual(log, ['show a toy 20']);
-    safe.resolve(0);
-    await settle();
-    assert.deepEqual(log, ['show a toy 20', 'close']);
-    closed.resolve(0);
-    await settle();
-    assert.deepEqual(log, ['show a toy 20', 'close', 'quit']);
-    assert.ok(!before(), 'nothing holds it any more');
-    t.mock.timers.tick(60_000);
-    assert.deepEqual(log.slice(3), []);
-  });
-  test('waits for no work but this process’s own', async t => {
-    for (const options of [{}, { running: one, owner: false }]) {
-      const { log, closed, before } = leaving(t, options);
-      before();
-      await settle();
-      assert.deepEqual(log, ['close']);
-      closed.reject(new Error('the disk is gone'));
-      await settle();
-      assert.deepEqual(log, ['close', 'quit'], 'what goes wrong now holds nobody up');
-      t.mock.timers.reset();
-    }
-  });
-  test('leaves the library its seconds, and ends when all are over', async t => {
-    const { log, before } = leaving(t, { running: one, seconds: 20 });
-    before();
-    t.mock.timers.tick(15_999);
-    await settle();
-    assert.deepEqual(log, ['show a toy 20']);
-    t.mock.timers.tick(1);
-    await settle();
-    assert.deepEqual(log.slice(1), ['close']);
-    t.mock.timers.tick(4000);
-    assert.deepEqual(log.slice(2), ['abandon', 'exit 0']);
-    await settle();
-    assert.ok(!before());
-    assert.deepEqual(log.slice(4), []);
-  });
-  test('a second wish ends at once, its echo does not', async t => {
-    const { log, before } = leaving(t, { running: one });
-    before();
-    before();
-    t.mock.timers.tick(400);
-    before();
-    assert.deepEqual(log, ['show a toy 20']);
-    t.mock.timers.tick(100);
-    assert.ok(before());
-    assert.deepEqual(log.slice(1), ['abandon', 'exit 0']);
-    await settle();
-    t.mock.timers.tick(60_000);
-    await settle();
-    assert.deepEqual(
-      log.slice(3).filter(done => done !== 'close'),
-      [],
-    );
-  });
-  test('closing the last window is quitting, and the window stays until it is over', async t => {
-    const { log, closed, quit } = leaving(t);
-    const close = () => {
-      let prevented = false;
-      quit.closing({ preventDefault: () => (prevented = true) });
-      return prevented;
-    };
-    assert.ok(close());
-    await settle();
-    assert.deepEqual(log, ['quit', 'close']);
-    closed.resolve(0);
-    await settle();
-    assert.deepEqual(log, ['quit', 'close', 'quit']);
-    assert.ok(!close());
-  });
-  test('a system that goes down is not held up', t => {
-    const { log, quit } = leaving(t, { running: one });
-    quit.end();
-    quit.end();
-    assert.deepEqual(log, ['abandon', 'exit 0']);
-  });
-});
-
-describe('clips that the system hands in', () => {
-  const there = (...files: string[]) => ({ cwd: '/home/ada', isFile: (path: string) => files.includes(path) });
-
-  test('paths of files that are there, whole, each once', () => {
-    const files = ['/home/ada/a.mp4', '/tmp/B b.MP4', '/tmp/é.mp4'];
-    assert.deepEqual(
-      clipsIn(['/opt/Protagonist/protagonist', '--flag', '--x=/tmp/é.mp4', '-psn_0_1', 'a.mp4', './a.mp4', '/tmp/../home/ada/a.mp4', '/tmp/B b.MP4', 'file:///tmp/%C3%A9.mp4', 'file://elsewhere/tmp/é.mp4', 'file:///tmp/%00.mp4', 'file:%', '/tmp/none.mp4', '/etc/passwd', '', '.mp4', 'https://a.example/a.mp4', 'a.mp4\0', '/home/ada/a.mp4.exe'], 'linux', there(...files, '/etc/passwd', '/home/ada/a.mp4.exe')),
-      ['/home/ada/a.mp4', '/tmp/B b.MP4', '/tmp/é.mp4'],
-    ); // prettier-ignore
-    assert.deepEqual(clipsIn(['-a.mp4', '--clip=b.mp4', 'c\0.mp4', 'd.mp4'], 'linux', { cwd: '/', isFile: () => true }), ['/d.mp4']);
-    assert.deepEqual(clipsIn(['/Users/ada/a.mp4'], 'darwin', there('/Users/ada/a.mp4')), ['/Users/ada/a.mp4']);
-  });
-  test('on Windows too, and no devices', () => {
-    const files = ['C:\\Users\\Ada\\a.mp4', 'D:\\b.mp4', '\\\\server\\share\\c.mp4', '\\\\.\\pipe\\d.mp4', '\\\\?\\C:\\e.mp4'];
-    assert.deepEqual(
-      clipsIn(['C:\\Programs\\Protagonist.exe', '--allow-file-access-from-files', 'a.mp4', 'd:/b.mp4', 'D:\\b.mp4', ...files.slice(2), '//./pipe/d.mp4', 'file:///C:/Users/Ada/a.mp4'], 'win32', { cwd: 'C:\\Users\\Ada', isFile: path => files.some(f => f.toLowerCase() === path.toLowerCase()) }).map(path => path.toLowerCase()),
-      ['c:\\users\\ada\\a.mp4', 'd:\\b.mp4', '\\\\server\\share\\c.mp4'],
-    ); // prettier-ignore
-  });
-  test('real files only, and not without end', () => {
-    const file = join(folder, 'real.mp4'),
-      odd = join(folder, 'folder.mp4');
-    writeFileSync(file, '');
-    assert.deepEqual(clipsIn([file, odd, folder, `${file}\0`], 'linux'), [file]);
-    assert.deepEqual(clipsIn(['real.mp4'], 'linux', { cwd: folder }), [file]);
-    const many = Array.from({ length: 1000 }, (_, i) => `/${i}.mp4`);
-    assert.equal(clipsIn(many, 'linux', { isFile: () => true }).length, 100);
-    fc.assert(
-      fc.property(fc.array(fc.string({ unit: 'binary' })), fc.constantFrom(...platforms), (argv, platform) => {
-        for (const path of clipsIn(argv.map(a => `${a}.mp4`), platform, { cwd: platform === 'win32' ? 'C:\\x' : '/x', isFile: () => true }))
-          assert.match(path, platform === 'win32' ? /^(?:[a-z]:|\\\\)/i : /^\//);
-      }),
-      { numRuns: 2000 },
-    ); // prettier-ignore
   });
 });

@@ -40,7 +40,7 @@ async function launch(t: TestContext, name: string, switched?: UpdatesSwitch): P
   mkdirSync(join(folder, name));
   const { start } = await import('../../electron/shell/start.ts');
   const fake = fakeElectron(join(folder, name));
-  await start(fake.electron, ['protagonist', '.'], ...(switched ? [switched] : []));
+  await start(fake.electron, ['protagonist', '.'], process.platform, ...(switched ? [switched] : []));
   return { fake, out };
 }
 const items = (menu: readonly MenuItemConstructorOptions[]): MenuItemConstructorOptions[] =>
