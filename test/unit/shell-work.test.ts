@@ -51,7 +51,15 @@ const downloadOf = (state: string, more: object = {}) => ({
 });
 
 /** `followWork` with a clock that only we move. */
-async function following(t: TestContext, { now = [] as Job[], supported = true, patient = true, platform = 'linux' } = {}) {
+async function following(
+  t: TestContext,
+  {
+    now = [],
+    supported = true,
+    patient = true,
+    platform = 'linux',
+  }: { now?: Job[]; supported?: boolean; patient?: boolean; platform?: NodeJS.Platform } = {},
+) {
   t.mock.timers.reset();
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const bars: (number | string)[] = [],
