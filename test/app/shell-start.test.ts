@@ -34,7 +34,7 @@ function pageOf(window: FakeWindow) {
             const [channel, said] = window.sent[heard]! as [string, { line: number; said: string | null }];
             if (channel === 'protagonist:message' && said.line === line && said.said !== null) listener(JSON.parse(said.said));
           }
-        }, 5).unref();
+        }, 5);
         look.unref();
       },
       closed: () => undefined,
