@@ -17,7 +17,9 @@ const mine: Secret = { format: 1, hub: 'https://huggingface.co/', token: 'hf_abc
 type Backend = ReturnType<Electron.SafeStorage['getSelectedStorageBackend']>;
 
 /** A keyring that can be locked, and given another key. What it encrypts has nothing of the text in it. */
-function fakeStorage({ backend = 'gnome_libsecret' as Backend, available = true, key = 0x5a } = {}) {
+function fakeStorage(how: { readonly backend?: Backend; readonly available?: boolean } = {}) {
+  const { backend = 'gnome_libsecret', available = true } = how,
+    key = 0x5a;
   const state = { backend, available, locked: false, key, reEncrypt: false },
     calls: string[] = [];
   const seal = (bytes: Uint8Array) => Buffer.from(bytes.map(byte => byte ^ state.key));
