@@ -119,7 +119,7 @@ export function quietLibrary(): {
         id: `model-${n}`, name: 'Model', for: 'clips', licence: { name: 'Apache-2.0', link: 'https://www.apache.org/licenses/LICENSE-2.0', summary: 'free' }, memory: { bytes: 1, note: '' },
         bytes: 2, exact: true, state: 'downloading', have: 1, speed: null, secondsLeft: null, files: [], failure: null, checkpointId: null,
       })), // prettier-ignore
-      network: { offline: now.offline, endpoint: 'https://huggingface.co/', contacts: [] },
+      network: { offline: now.offline, endpoint: 'https://huggingface.co/', contacts: [], token: 'none', text: null },
     }),
   };
   return {

@@ -685,7 +685,7 @@ describe('downloads over an end', () => {
         {
           call: (method, input) => {
             asked.push(`${method} ${input === undefined ? '' : JSON.stringify(input)}`.trim());
-            const network = { offline, endpoint: 'https://huggingface.co/', contacts: [] };
+            const network = { offline, endpoint: 'https://huggingface.co/', contacts: [], token: 'none', text: null };
             return Promise.resolve({ value: { downloads: [downloadOf(state).download], network } });
           },
           subscribe: heard => ((listener = heard), () => (listener = () => undefined)),
