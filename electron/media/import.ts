@@ -6,7 +6,7 @@ import { startScript } from './children.ts';
 import { MediaError, fileError } from './error.ts';
 import { checkSize, readBytes } from './files.ts';
 import { heifProperties } from './heif.ts';
-import { byteLimit, damaged, photoKind, pixelLimit, smallPicture, storePhoto, tooLarge, type StoredPicture } from './photo.ts';
+import { byteLimit, damaged, photoKind, pixelLimit, photoThumbnail, storePhoto, tooLarge, type StoredPicture } from './photo.ts';
 import { scriptAt } from './program.ts';
 import { runFlags } from './watch.ts';
 
@@ -147,8 +147,8 @@ export async function normalizePhoto(source: PhotoSource, signal?: AbortSignal, 
   });
 }
 
-/** A small picture of a photo before it is taken in, as `smallPicture`; in turn with those that are. */
-export const glanceAt = (file: string): Promise<Buffer> => inTurn(() => smallPicture(file, 384));
+/** A small picture of a photo before it is taken in, as `photoThumbnail`; in turn with those that are. */
+export const glanceAt = (file: string): Promise<Buffer> => inTurn(() => photoThumbnail(file, 384));
 
 /** Endings of the photos that are looked for in folders: all that these kinds go by. */
 const endings = new Set([

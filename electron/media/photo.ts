@@ -130,28 +130,6 @@ export async function readPhoto(name: string, size: { width: number; height: num
   return photo;
 }
 
-/**
- * A small picture of a photo that is not taken in yet, as a JPEG.
- * @param longest of its sides, in pixels
- * @throws {MediaError} where the file is missing, is no JPEG, PNG, WebP or AVIF, is cut off or damaged, or has more than 100 megapixels
- */
-export async function smallPicture(name: string, longest: number): Promise<Buffer> {
-  const bytes = await readBytes(name, { most: byteLimit, wanted: 'a photo' });
-  photoKind(name, bytes, false);
-  try {
-    await checkPixels(name, bytes);
-    return await sharp(bytes, options)
-      .autoOrient()
-      .flatten({ background: '#ffffff' })
-      .resize(longest, longest, { fit: 'inside', withoutEnlargement: true })
-      .toColourspace('srgb')
-      .jpeg({ quality: 80 })
-      .toBuffer();
-  } catch (error) {
-    throw damaged(name, error);
-  }
-}
-
 /** A picture as the library stores it; the same pixels have the same bytes, and nothing but pixels is in them. */
 export interface StoredPicture {
   readonly bytes: Buffer;
