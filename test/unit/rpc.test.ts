@@ -169,6 +169,7 @@ test("which of the studio's calls may be repeated unasked", () => {
     'checkpoints.list',
     'adapters.list',
     'downloads.list',
+    'network.show',
     'requests.read',
     'requests.of',
     'settings.show',
