@@ -15,6 +15,7 @@ import { root, sleep } from '../support/run.ts';
 const folder = mkdtempSync(join(tmpdir(), 'protagonist-shell-start-'));
 process.env['PROTAGONIST_HOME'] = join(folder, 'library');
 after(() => rmSync(folder, { recursive: true, force: true }));
+after(() => void setTimeout(() => process.exit(1), 10_000).unref()); // what a failed test has left open ends the file, not the run
 delete process.env['HF_TOKEN'];
 const names = ({ calls }: Fake) => calls.map(call => call.name);
 const argsOf = ({ calls }: Fake, name: string) => calls.filter(call => call.name === name).map(call => call.args);

@@ -27,6 +27,7 @@ import { day, feedOf, hash, newKey, now, quietLibrary, signed, startServer } fro
 
 const folder = mkdtempSync(join(tmpdir(), 'protagonist-updates-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
+after(() => void setTimeout(() => process.exit(1), 10_000).unref()); // what a failed test has left open ends the file, not the run
 let folders = 0;
 const newFolder = () => {
   const made = join(folder, String(++folders));
