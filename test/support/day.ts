@@ -267,7 +267,7 @@ export interface Day {
 }
 
 /** Waits until something is so. */
-async function until(what: string, is: () => Promise<boolean> | boolean, seconds = 30): Promise<void> {
+async function until(what: string, is: () => Promise<boolean> | boolean, seconds = 120): Promise<void> {
   for (const end = performance.now() + seconds * 1000; !(await is()); await sleep(50))
     assert.ok(performance.now() < end, `${seconds} s and still not: ${what}`);
 }
@@ -277,13 +277,24 @@ async function until(what: string, is: () => Promise<boolean> | boolean, seconds
  * @param folder a folder for other files
  * @param owner whether a process runs the queue all day; else each command owns the library for its own duration
  * @param patient whether processes are killed meanwhile; the script then looks at what became of a command before it types it again, and asserts no more than that everything is done in the end */
-export async function day({ home, folder, owner, person = new Person(home) }: { home: string; folder: string; owner: boolean; person?: Person }): Promise<Day> {
+export async function day(of: { home: string; folder: string; owner: boolean; person?: Person }): Promise<Day> {
+  const queues: ReturnType<typeof runQueue>[] = [];
+  try {
+    return await wholeDay(of, queues);
+  } catch (error) {
+    await Promise.allSettled(queues.map(queue => queue.stop())); // else it runs on, and this process with it
+    throw error;
+  }
+}
+/** @param queues told which ones were started */
+async function wholeDay({ home, folder, owner, person = new Person(home) }: { home: string; folder: string; owner: boolean; person?: Person }, queues: ReturnType<typeof runQueue>[]): Promise<Day> {
   const began = performance.now(),
     calm = !person.patient,
     quarantined = { times: 0 };
   mkdirSync(folder, { recursive: true });
   const status = async (id: string) => (await person.job(id)).status;
   const queue = owner ? runQueue(person) : undefined;
+  if (queue) queues.push(queue);
 
   await morning(person, folder);
   if (owner) {
@@ -316,6 +327,7 @@ export async function day({ home, folder, owner, person = new Person(home) }: { 
 
   // the queue at work: a running job is paused, another canceled
   const working = owner ? undefined : runQueue(person, '--until-empty');
+  if (working) queues.push(working);
   if (owner) await person.ask(['queue', 'resume'], async () => ((await person.ask(['queue', 'show']))!['queue'] as { state: string }).state !== 'paused');
   const running = async (job: Job) => {
     const { status: now, progress } = await person.job(job.id);
