@@ -24,6 +24,7 @@ import { sleep } from '../support/run.ts';
 const late = (ms: number) => new Promise<undefined>(done => setTimeout(() => done(undefined), ms).unref());
 import { hostile, inputs, likely } from '../support/arbitrary.ts';
 import { randoms } from '../support/random.ts';
+import { within } from '../support/time.ts';
 
 const [parsed = 10_000, executed = 30] = (process.env['PROTAGONIST_FUZZ'] ?? '').split(',').filter(Boolean).map(Number);
 const seed = Number(process.env['PROTAGONIST_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
@@ -171,7 +172,7 @@ test(`${executed} inputs a method carried out on a real library (seed ${seed})`,
       ]);
       const seconds = (performance.now() - began) / 1000;
       assert.ok(reply !== undefined, `no reply in a minute to ${asked}`);
-      if (seconds > 5) slow.push(`${seconds.toFixed(1)} s: ${asked.slice(0, 200)}`);
+      if (seconds > within(5)) slow.push(`${seconds.toFixed(1)} s: ${asked.slice(0, 200)}`);
       const text = JSON.stringify(reply),
         code = 'error' in reply ? reply.error.code : 'ok';
       codes[code] = (codes[code] ?? 0) + 1;

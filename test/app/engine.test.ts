@@ -28,6 +28,7 @@ import { TaskError, type Done, type Engine, type ErrorCode, type GenerateOrder, 
 import { identity, openCheckpoint } from '../../native-models/weights/checkpoint.ts';
 import { readBytes, readSafetensors, writeSafetensors } from '../../native-models/weights/safetensors.ts';
 import { checkpoint, marked, photo, root, sleep } from '../support/run.ts';
+import { within } from '../support/time.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'protagonist-engine-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -222,7 +223,7 @@ test('orders wait for their turn; a waiting one can be canceled; close cancels a
   assert.equal(encoders.length, 1);
   const began = performance.now();
   const [one, three] = await Promise.allSettled([first, third, engine.close()]);
-  assert.ok(performance.now() - began < 2000, 'close takes long');
+  assert.ok(performance.now() - began < within(2000), 'close takes long');
   assert.ok(![pid, ...encoders].some(alive), 'something lives');
   for (const ended of [one, three]) assert.ok(ended.status === 'rejected' && failing('canceled')(ended.reason));
   assert.ok(!existsSync(at('third.mp4')) && !existsSync(at('first.mp4')));
@@ -506,12 +507,12 @@ test('the engine killed, ended politely, and never started', async () => {
     };
     await assert.rejects(engine.run(long('killed.mp4'), kill, never), failing('engineDied', text));
     assert.ok(encoders.length, 'there was no ffmpeg');
-    for (const until = performance.now() + 20_000; encoders.some(alive) && performance.now() < until;) await sleep(20);
+    for (const until = performance.now() + 60_000; encoders.some(alive) && performance.now() < until;) await sleep(20);
     assert.ok(!encoders.some(alive), 'its ffmpeg lives');
   }
   const began = performance.now();
   await engine.run(order('after.mp4'), deaf, never);
-  assert.ok(performance.now() - began < 10_000);
+  assert.ok(performance.now() - began < within(10_000));
   assert.equal(processes.length, 4);
   const died = new Promise(done => processes[3]!.once('exit', done));
   processes[3]!.kill('SIGKILL'); // while it is idle
@@ -547,7 +548,7 @@ test('an idle engine ends by itself', async () => {
   const pid = processes[0]!.pid!;
   await sleep(100);
   assert.ok(alive(pid));
-  for (const end = performance.now() + 20_000; alive(pid) && performance.now() < end;) await sleep(50);
+  for (const end = performance.now() + 60_000; alive(pid) && performance.now() < end;) await sleep(50);
   assert.ok(!alive(pid));
   await engine.run(order('idle.mp4'), deaf, never);
   assert.equal(processes.length, 2);
@@ -557,7 +558,7 @@ test('an idle engine ends by itself', async () => {
   assert.ok(!alive(once.processes[0]!.pid!), 'it is gone when the answer comes');
 });
 
-test('closed while native code blocks it: gone within a second, ffmpeg too', { timeout: 120_000 }, async () => {
+test('closed while native code blocks it: gone within a second, ffmpeg too', { timeout: 600_000 }, async () => {
   const { engine, processes } = started();
   const { on, seen } = until(denoising(0));
   const run = engine.run(blocking('blocked.mp4'), on, never);
@@ -568,7 +569,7 @@ test('closed while native code blocks it: gone within a second, ffmpeg too', { t
   assert.equal(pids.length, 2);
   const began = performance.now();
   await engine.close();
-  assert.ok(performance.now() - began < 2000);
+  assert.ok(performance.now() - began < within(2000));
   assert.ok(!pids.some(alive));
   await assert.rejects(run, failing('canceled'));
 });
@@ -606,7 +607,7 @@ const moments: readonly (readonly [string, GenerateOrder, RegExp])[] = [
   ['decodes', order('owner.mp4', { width: 128, height: 128, numFrames: 49 }), /^progress decode 9/],
 ];
 for (const [what, clip, line] of moments)
-  test(`the owner killed while the engine ${what}: it and its ffmpeg are gone within two seconds`, { timeout: 120_000 }, async t => {
+  test(`the owner killed while the engine ${what}: it and its ffmpeg are gone within two seconds`, { timeout: 600_000 }, async t => {
     const started = owner([clip]);
     await started.line(line);
     await sleep(what.includes('blocked') ? 500 : 0);
@@ -614,13 +615,13 @@ for (const [what, clip, line] of moments)
     assert.equal(before, what === 'is idle' ? 2 : 3, 'owner, engine, ffmpeg');
     started.child.kill('SIGKILL');
     const began = performance.now();
-    while (marked(started.mark).length && performance.now() - began < 5000) await sleep(20);
+    while (marked(started.mark).length && performance.now() - began < within(2500)) await sleep(20);
     const took = performance.now() - began;
     t.diagnostic(`gone after ${Math.round(took)} ms`);
-    assert.ok(took < 2000, JSON.stringify(marked(started.mark)));
+    assert.ok(took < within(2000), JSON.stringify(marked(started.mark)));
   });
 
-test('an idle engine does not keep its owner from ending', { timeout: 60_000 }, async () => {
+test('an idle engine does not keep its owner from ending', { timeout: 600_000 }, async () => {
   const mark = `mark-${process.pid}-idle`;
   const script = `
     import { fork } from 'node:child_process';
@@ -632,6 +633,6 @@ test('an idle engine does not keep its owner from ending', { timeout: 60_000 }, 
     stdio: 'inherit',
   });
   assert.equal(await new Promise(done => child.on('exit', done)), 0);
-  for (const end = performance.now() + 20_000; marked(mark).length && performance.now() < end;) await sleep(50);
+  for (const end = performance.now() + 60_000; marked(mark).length && performance.now() < end;) await sleep(50);
   assert.deepEqual(marked(mark), []);
 });

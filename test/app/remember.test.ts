@@ -114,7 +114,7 @@ const without = (bytes: Buffer, type: 'udta' | 'uuid'): Buffer => {
   return out;
 };
 
-test('what comes back is what was asked for, and makes the same clip', { timeout: 120_000 }, async () => {
+test('what comes back is what was asked for, and makes the same clip', { timeout: 600_000 }, async () => {
   assert.deepEqual(clip.request, requestSchema.parse(asked));
   await comesBack(file);
   const { request } = await call.requests.read({ path: file });
@@ -124,7 +124,7 @@ test('what comes back is what was asked for, and makes the same clip', { timeout
   await call.jobs.cancel({ id: jobs[0]!.id });
 });
 
-test('through `ffmpeg -c copy` to MP4, MOV and MKV and on to each other, renamed, with one of its two places removed', { timeout: 120_000 }, async t => {
+test('through `ffmpeg -c copy` to MP4, MOV and MKV and on to each other, renamed, with one of its two places removed', { timeout: 600_000 }, async t => {
   const copied: string[] = [];
   for await (const { found: ffmpeg } of ffmpegCandidates()) {
     if (typeof ffmpeg === 'string') continue;
@@ -154,7 +154,7 @@ test('through `ffmpeg -c copy` to MP4, MOV and MKV and on to each other, renamed
   assert.deepEqual(await call.requests.read({ path: at('scrubbed.mp4') }), { request: null, made: null, missing: [] });
 }); // prettier-ignore
 
-test('exports carry it on, but those that are to forget it; a GIF, a WebP and a PNG carry none', { timeout: 240_000 }, async () => {
+test('exports carry it on, but those that are to forget it; a GIF, a WebP and a PNG carry none', { timeout: 600_000 }, async () => {
   const ffmpeg = await findFfmpeg();
   const source = { file, ours: true };
   for (const [preset, out] of [['share', 'share.mp4'], ['editProres', 'edit.mov'], ['lossless', 'lossless.mkv'], ['webLoop', 'web.webm'], ['frames', 'frames']] as const) {
@@ -175,7 +175,7 @@ test('exports carry it on, but those that are to forget it; a GIF, a WebP and a 
   await assert.rejects(call.requests.read({ path: toybox }), /toybox: it is a folder, and not one of exported frames: name a video/);
 }); // prettier-ignore
 
-test('inspect says what a video of any kind is and what made it, whatever it is called', { timeout: 120_000 }, async () => {
+test('inspect says what a video of any kind is and what made it, whatever it is called', { timeout: 600_000 }, async () => {
   copyFileSync(file, at('a-clip'));
   const forms: readonly (readonly [string, string, boolean])[] = [
     ['a-clip', 'mp4', true], ['share.mp4', 'mp4', true], ['edit.mov', 'mov', true], ['lossless.mkv', 'matroska', true], ['web.webm', 'webm', true], ['frames', 'png', true],
@@ -199,7 +199,7 @@ test('inspect says what a video of any kind is and what made it, whatever it is 
   }
 }); // prettier-ignore
 
-test('another library names what it lacks one by one and keeps the rest, until it has all of it', { timeout: 120_000 }, async () => {
+test('another library names what it lacks one by one and keeps the rest, until it has all of it', { timeout: 600_000 }, async () => {
   const other = await open('other');
   const path = at('elsewhere.mkv');
   execFileSync((await findFfmpeg()).path, ['-nostdin', '-v', 'error', '-i', file, '-c', 'copy', path]);
@@ -256,7 +256,7 @@ test('another library names what it lacks one by one and keeps the rest, until i
 
 test(
   'what is known but gone from its place is named too; what comes back is there again; a new handle is used',
-  { timeout: 120_000 },
+  { timeout: 600_000 },
   async () => {
     const photo = (await call.media.locate({ id: 'p2' })).path,
       start = (await call.media.locate({ id: 'i1' })).path;

@@ -85,7 +85,7 @@ async function open(home: string, hub?: Hub, more: Partial<StudioOptions> = {}) 
   const call = client(api, inProcess(answer, studio.subscribe));
   const now = async (): Promise<Download> => (await call.downloads.list({})).downloads.find(d => d.id === id)!;
   const until = async (...states: Download['state'][]): Promise<Download> => {
-    for (const end = performance.now() + 30_000; performance.now() < end; await sleep(10)) {
+    for (const end = performance.now() + 60_000; performance.now() < end; await sleep(10)) {
       const found = await now();
       const told = events.some(e => e.type === 'download' && e.download.id === id && e.download.state === found.state);
       if (told && states.includes(found.state)) return found;
@@ -532,7 +532,7 @@ test('the switch ends what is under way and lets nothing begin; a setting of a l
 
 test(
   'with the switch on the whole studio opens no socket but local ones, whatever is asked (Linux, strace)',
-  { timeout: 300_000 },
+  { timeout: 600_000 },
   async t => {
     const traced = ['-f', '--seccomp-bpf', '-e', 'trace=socket,connect,sendto,sendmsg,sendmmsg'];
     if (spawnSync('strace', [...traced, '-o', join(all, 'try'), 'true']).status !== 0) return t.skip('no strace');

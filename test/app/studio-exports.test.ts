@@ -35,6 +35,7 @@ import { startStudio, type Studio } from '../../electron/studio/studio.ts';
 import { TaskError, type Decoded, type Done, type Engine, type GenerateOrder } from '../../native-models/tasks.ts';
 import { randoms } from '../support/random.ts';
 import { run, sleep, start, type Line } from '../support/run.ts';
+import { within } from '../support/time.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'protagonist-studio-exports-'));
 const home = join(folder, 'library'),
@@ -313,11 +314,11 @@ describe('stopped', () => {
     );
     await assert.rejects(async () => call.exports.remove({ id: a.id }), refused('conflict', /cancel it first/));
     assert.equal((await call.exports.cancel({ id: b.id })).status, 'canceled');
-    for (const end = performance.now() + 30_000; !readdirSync(outside).some(f => f.endsWith('.part')); await sleep(5))
+    for (const end = performance.now() + 60_000; !readdirSync(outside).some(f => f.endsWith('.part')); await sleep(5))
       assert.ok(performance.now() < end);
     const began = performance.now();
     assert.equal((await call.exports.cancel({ id: a.id })).status, 'canceled');
-    assert.ok(performance.now() - began < 2000, `${performance.now() - began} ms`);
+    assert.ok(performance.now() - began < within(2000), `${performance.now() - began} ms`);
     assert.equal((await ended(c.id)).status, 'completed');
     await assert.rejects(async () => call.exports.cancel({ id: c.id }), refused('conflict', /ended already \(completed\)/));
     rmSync(join(outside, 'c.mp4'));
@@ -362,7 +363,7 @@ describe('stopped', () => {
       assert.ok(readdirSync(outside).some(f => f.endsWith('.part')));
       killed = id as ExportId;
     });
-    for (const end = performance.now() + 10_000; readdirSync(outside).some(f => f.endsWith('.part')); await sleep(20))
+    for (const end = performance.now() + 60_000; readdirSync(outside).some(f => f.endsWith('.part')); await sleep(20))
       assert.ok(performance.now() < end);
     const survivors = readdirSync('/proc').filter(pid => /^\d+$/.test(pid) && readCommand(pid).includes(join(outside, '.killed.mp4')));
     assert.deepEqual(survivors, [], 'its ffmpeg has gone too');
@@ -392,7 +393,7 @@ describe('stopped', () => {
             void started.ended.then(() => (clearTimeout(timer), resolve()));
           }),
       );
-      for (const end = performance.now() + 10_000; existsSync(join(home, 'work')) && readdirSync(join(home, 'work')).length; await sleep(20)) assert.ok(performance.now() < end); // prettier-ignore
+      for (const end = performance.now() + 60_000; existsSync(join(home, 'work')) && readdirSync(join(home, 'work')).length; await sleep(20)) assert.ok(performance.now() < end); // prettier-ignore
       const e = (await call.exports.list({ limit: 1 })).exports[0]!;
       ends[e.status] = (ends[e.status] ?? 0) + 1;
       assert.ok(e.status === 'completed' || e.status === 'failed', e.status);
@@ -419,7 +420,7 @@ describe('stopped', () => {
     const e = await done({ clips: ['c1'], preset: 'share', asClip: true });
     const { path } = await call.media.locate({ id: e.clipId! });
     const workEnds = async () => {
-      for (const end = performance.now() + 10_000; existsSync(join(home, 'work', e.id)); await sleep(20))
+      for (const end = performance.now() + 60_000; existsSync(join(home, 'work', e.id)); await sleep(20))
         assert.ok(performance.now() < end);
     };
     await workEnds(); // its folder goes after the row

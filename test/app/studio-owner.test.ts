@@ -26,6 +26,7 @@ import { holdLock } from '../../electron/studio/database.ts';
 import { openStudio, type Hosted } from '../../electron/studio/owner.ts';
 import { fits, pipeName } from '../../electron/studio/socket.ts';
 import { run, start } from '../support/run.ts';
+import { within } from '../support/time.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'protagonist-owner-'));
 let homes = 0;
@@ -136,7 +137,7 @@ test('the folder is for its user alone, and so is the socket', { skip: process.p
   await owner.end();
 });
 
-test('twenty commands at once: one owner, everybody served', { timeout: 120_000 }, async () => {
+test('twenty commands at once: one owner, everybody served', { timeout: 600_000 }, async () => {
   const home = newHome();
   const all = Array.from({ length: 20 }, () => child(home));
   const opened = await Promise.all(all.map(c => c.next('opened')));
@@ -151,7 +152,7 @@ test('twenty commands at once: one owner, everybody served', { timeout: 120_000 
   assert.ok(!existsSync(join(home, 'owner.sock')));
 });
 
-test('SIGKILL of the owner: another takes over within a second, twenty times', { timeout: 120_000 }, async t => {
+test('SIGKILL of the owner: another takes over within a second, twenty times', { timeout: 600_000 }, async t => {
   const home = newHome(),
     took: number[] = [];
   const crew = Array.from({ length: 3 }, () => child(home));
@@ -178,7 +179,7 @@ test('SIGKILL of the owner: another takes over within a second, twenty times', {
   }
   took.sort((a, b) => a - b);
   t.diagnostic(`takeover after SIGKILL: median ${took[10]!.toFixed(1)} ms, worst ${took.at(-1)!.toFixed(1)} ms of 20`);
-  assert.ok(took.at(-1)! < 1000, `${took.at(-1)!} ms`);
+  assert.ok(took.at(-1)! < within(1000), `${took.at(-1)!} ms`);
   await Promise.all(crew.map(c => c.end()));
 });
 
@@ -267,7 +268,7 @@ test('the files that hold the owner’s locks are never opened for a client, by 
   const owner = start(['queue', 'run', '--json', '--home', home]);
   const isOwned = () => spawnSync(process.execPath, ['-e', `const { DatabaseSync } = require('node:sqlite'); new DatabaseSync(process.argv[1], { timeout: 0 }).exec('BEGIN EXCLUSIVE')`, join(home, 'lock.db')]).status !== 0; // prettier-ignore
   try {
-    for (const end = performance.now() + 20_000; !(existsSync(join(home, 'owner.json')) && isOwned()); await sleep(50))
+    for (const end = performance.now() + 60_000; !(existsSync(join(home, 'owner.json')) && isOwned()); await sleep(50))
       assert.ok(performance.now() < end, 'no owner');
     for (const args of [
       ['request', join(home, 'lock.db')],
@@ -306,7 +307,7 @@ test('a client that stands still does not keep an owner from closing', async () 
   guest.kill('SIGSTOP');
   const began = performance.now();
   await owner.end();
-  assert.ok(performance.now() - began < 5000);
+  assert.ok(performance.now() - began < within(5000));
   assert.deepEqual(readdirSync(home).toSorted(), ['lock.db', 'owners.txt']);
   guest.kill('SIGKILL');
 });
@@ -370,7 +371,7 @@ test('an owner that is told to close answers what its clients have in flight; wh
   await slow.end();
 });
 
-test('twenty commands that come and go at once: each is carried out, once', { timeout: 120_000 }, async t => {
+test('twenty commands that come and go at once: each is carried out, once', { timeout: 600_000 }, async t => {
   const home = newHome();
   const began = performance.now();
   const command = async (i: number) => {
@@ -391,7 +392,7 @@ test('twenty commands that come and go at once: each is carried out, once', { ti
   t.diagnostic(`20 commands, ${owners} owners, ${((performance.now() - began) / 1000).toFixed(1)} s`);
 });
 
-test('the same with owners that are killed: what was answered is there, nothing is there twice', { timeout: 120_000 }, async t => {
+test('the same with owners that are killed: what was answered is there, nothing is there twice', { timeout: 600_000 }, async t => {
   const home = newHome(),
     told: string[] = [];
   const codes: unknown[] = [];
@@ -437,7 +438,7 @@ const quiet: Hosted = {
   close: () => Promise.resolve(),
 };
 
-test('clients that connect and say nothing, half a hello, junk, or never read: the owner goes on', { timeout: 60_000 }, async () => {
+test('clients that connect and say nothing, half a hello, junk, or never read: the owner goes on', { timeout: 600_000 }, async () => {
   const home = newHome();
   const owner = await openStudio(home, () => Promise.resolve(quiet), { version: '1', limits: { patience: 300, most: 8 << 20 } });
   const ended = (text: string | Buffer) =>

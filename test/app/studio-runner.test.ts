@@ -18,6 +18,7 @@ import { TaskError, type Engine } from '../../native-models/tasks.ts';
 import { painter } from '../support/painter.ts';
 import { photo, root, sleep } from '../support/run.ts';
 import { openWorking, realEngine, type Working } from '../support/working.ts';
+import { within } from '../support/time.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'protagonist-runner-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -101,7 +102,7 @@ test('a job becomes a clip with its pictures, latents, hashes and a name; what i
   assert.equal(forecast.each.peakRamBytes, 1e8);
   const told = w.events.filter(e => e.type === 'job' && e.job.id === id).map(e => e.type === 'job' && e.job.status);
   assert.deepEqual([told[0], told.at(-1)], ['pending', 'completed']);
-  for (const end = performance.now() + 20_000; (await w.queue.state(undefined)).state !== 'idle' && performance.now() < end;)
+  for (const end = performance.now() + 60_000; (await w.queue.state(undefined)).state !== 'idle' && performance.now() < end;)
     await sleep(20);
   assert.ok(w.events.some(e => e.type === 'queue' && e.queue.state === 'running'));
   assert.equal((await w.queue.state(undefined)).state, 'idle');
@@ -510,7 +511,7 @@ test('more than 20 are asked about, and all are validated before any is queued',
 
 test(
   'pause gives the device back, and resumed it makes the same clip; so it does after kills of engine and owner',
-  { timeout: 300_000 },
+  { timeout: 600_000 },
   async () => {
     const home = newHome(),
       real = realEngine();
@@ -551,7 +552,7 @@ test(
     await untilStep(w, left, 10);
     const until = performance.now();
     await w.close();
-    assert.ok(performance.now() - until < 3000);
+    assert.ok(performance.now() - until < within(3000));
     assert.deepEqual(pids(), []);
     const again = await openWorking(home, { engine: real });
     assert.equal(again.work.get(left).status, 'pending');
@@ -564,7 +565,7 @@ test(
 );
 test(
   'two pauses at once, of a job or of the queue, end one engine; the next goes on and is no death of the job',
-  { timeout: 120_000 },
+  { timeout: 600_000 },
   async () => {
     const w = await openWorking(newHome(), { engine: realEngine() });
     const id = await queue(w, { numInferenceSteps: 1000 });

@@ -14,6 +14,7 @@ import { fileIn } from '../../electron/studio/library.ts';
 import { makeHandle } from '../../electron/studio/subjects.ts';
 import { hostile } from '../support/arbitrary.ts';
 import { clipLike, newLibrary, openParts, refused } from '../support/library.ts';
+import { within } from '../support/time.ts';
 
 const photos = new URL('../../assets/toybox/photos/', import.meta.url).pathname;
 const lemon = join(photos, 'lemon.jpg'),
@@ -90,7 +91,7 @@ describe('a wall of subjects', () => {
     assert.ok((await studio.subjects.list({ limit: 500 })).subjects.every(s => s.photos.every(p => p.missing)));
   });
 
-  test('of 60 with 30 photos each takes less than 60 ms', { timeout: 120_000 }, async t => {
+  test('of 60 with 30 photos each takes less than 60 ms', { timeout: 600_000 }, async t => {
     await wall(60, 30);
     const answer = host({ subjects: api.subjects }, { subjects: studio.parts.subjects }, e => describeFailure(e));
     const times: number[] = [];
@@ -102,7 +103,7 @@ describe('a wall of subjects', () => {
     }
     const middle = times.sort((a, b) => a - b)[4]!;
     t.diagnostic(`${middle.toFixed(1)} ms`);
-    assert.ok(middle < 60, `${middle.toFixed(1)} ms`);
+    assert.ok(middle < within(60), `${middle.toFixed(1)} ms`);
   });
 });
 

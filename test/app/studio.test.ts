@@ -330,7 +330,7 @@ test('prompts are kept as they were typed: pinned ones first, then the newest; r
   assert.deepEqual((await call.prompts.list({ limit: 1 })).prompts.map(p => p.prompt), ['@kelp hops']); // prettier-ignore
 });
 
-test('the sample subjects are there once, whatever became of them', { timeout: 120_000 }, async () => {
+test('the sample subjects are there once, whatever became of them', { timeout: 600_000 }, async () => {
   await studio.close();
   const events: string[] = [];
   await open({ samples: samples() });
@@ -389,7 +389,7 @@ test('the sample subjects are there once, whatever became of them', { timeout: 1
   assert.equal(await count(), samples().length);
 });
 
-test('the machine is looked at once a start, when somebody asks, and again where looking failed', { timeout: 60_000 }, async () => {
+test('the machine is looked at once a start, when somebody asks, and again where looking failed', { timeout: 600_000 }, async () => {
   await studio.close();
   let looked = 0,
     fails = true;

@@ -142,7 +142,7 @@ export async function openBrowser(flags: readonly string[] = []): Promise<Browse
           listeners.delete(served);
         },
         run,
-        until: async (expression, milliseconds = 15_000) => {
+        until: async (expression, milliseconds = 60_000) => {
           for (const end = performance.now() + milliseconds; performance.now() < end; await new Promise(done => setTimeout(done, 50)))
             if (await run<boolean>(`Boolean(${expression})`).catch(() => false)) return;
           throw new Error(

@@ -690,7 +690,7 @@ const anything = (channel: keyof typeof channels): fc.Arbitrary<unknown[]> => {
   );
 };
 
-test('10,000 inputs a channel: none throws, none is answered but in the channel’s shape', { timeout: 120_000 }, async t => {
+test('10,000 inputs a channel: none throws, none is answered but in the channel’s shape', { timeout: 600_000 }, async t => {
   const seed = Number(process.env['PROTAGONIST_SEED'] ?? 20261123);
   const unhandled: unknown[] = [];
   const onUnhandled = (error: unknown) => unhandled.push(error);

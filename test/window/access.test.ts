@@ -6,6 +6,7 @@ import type { Page } from 'playwright-core';
 import { filledLibrary } from './support/filled.ts';
 import { intervene, sentence } from './support/states.ts';
 import { chromium, openWindow, type Opened } from './support/window.ts';
+import { within } from '../support/time.ts';
 
 const skip = chromium === undefined && 'no chromium here';
 let opened: Opened, empty: Opened;
@@ -16,7 +17,7 @@ before(
     empty = await openWindow();
     await empty.studio.settings.edit({ welcomed: true });
   },
-  { timeout: 300_000 },
+  { timeout: 600_000 },
 );
 after(async () => {
   if (skip !== false) return;
@@ -110,6 +111,7 @@ test('while it is read, and where that fails: with its sentence and a way on', {
     ],
   ] as const) {
     const context = await opened.browser.newContext({ viewport: { width: 1440, height: 900 }, reducedMotion: 'reduce' });
+    context.setDefaultTimeout(within(15_000));
     const page = await context.newPage();
     await intervene(page, held);
     await page.goto(opened.host.address);
@@ -124,7 +126,7 @@ test('while it is read, and where that fails: with its sentence and a way on', {
       '#/settings/models',
     ]) {
       await page.goto(`${opened.host.origin}/window/${place}`);
-      await page.waitForSelector('main h1', { timeout: 30_000 }).catch(() => wrong.push(`${place} ${state}: no heading`));
+      await page.waitForSelector('main h1', { timeout: 120_000 }).catch(() => wrong.push(`${place} ${state}: no heading`));
       await page.waitForTimeout(300);
       if (state === 'failed' && /subjects$|library$|storage$/.test(place))
         await page
@@ -145,9 +147,9 @@ test('a host that has gone is told, and the window goes on by itself when it is 
   await page.routeWebSocket(/\/socket$/, route => void route.close({ code: 1001 }));
   await page.goto(`${empty.host.origin}/window/#/library`);
   await page.reload();
-  await page.getByText('Protagonist does not answer').waitFor({ timeout: 30_000 });
+  await page.getByText('Protagonist does not answer').waitFor({ timeout: 120_000 });
   assert.deepEqual(await violations(page, 'lost'), []);
   await page.unrouteAll();
   await page.routeWebSocket(/\/socket$/, route => void route.connectToServer());
-  await page.getByText('Protagonist does not answer').waitFor({ state: 'hidden', timeout: 30_000 });
+  await page.getByText('Protagonist does not answer').waitFor({ state: 'hidden', timeout: 120_000 });
 });

@@ -386,7 +386,7 @@ test('own photos to a queued job: at most 4 clicks and keys besides words', { sk
   await page.getByRole('button', { name: 'Add subject' }).waitFor();
   await page.keyboard.type('Friend');
   await page.getByRole('button', { name: 'Add subject' }).click();
-  await page.getByRole('dialog').getByRole('button', { name: 'Make a clip' }).click({ timeout: 20_000 });
+  await page.getByRole('dialog').getByRole('button', { name: 'Make a clip' }).click({ timeout: 120_000 });
   await until('in the prompt', async () => /@friend/.test(await prompt(page).inputValue()));
   await until('focus', () => prompt(page).evaluate(area => area === document.activeElement));
   await page.keyboard.type('hops by the sea.');

@@ -9,11 +9,11 @@ before(
   async () => {
     if (skip === false) opened = await openWindow();
   },
-  { timeout: 120_000 },
+  { timeout: 600_000 },
 );
 after(() => skip === false && opened.close());
 
-test('one button leads from nothing to a clip that plays, with previews on the way', { skip, timeout: 180_000 }, async () => {
+test('one button leads from nothing to a clip that plays, with previews on the way', { skip, timeout: 600_000 }, async () => {
   const page = await opened.page();
   await page.waitForURL('**/#/welcome');
   assert.deepEqual((await opened.studio.subjects.list({})).subjects, [], 'nothing is there yet');
@@ -31,7 +31,7 @@ test('one button leads from nothing to a clip that plays, with previews on the w
   await page.getByText('Painting', { exact: true }).waitFor();
   assert.equal(await page.getByText(/denois|latent|checkpoint/i).count(), 0, 'plain words');
   const preview = page.getByRole('img', { name: 'Otto, as it looks now' });
-  await preview.waitFor({ timeout: 60_000 });
+  await preview.waitFor({ timeout: 120_000 });
   assert.ok(await preview.evaluate(img => (img as HTMLImageElement).naturalWidth >= 64));
 
   await page.getByRole('heading', { name: 'There it is' }).waitFor({ timeout: 120_000 });
@@ -56,7 +56,7 @@ test('one button leads from nothing to a clip that plays, with previews on the w
   assert.deepEqual(opened.wrongs, []);
 });
 
-test('the page about models says what each needs of this computer, and who says so', { skip, timeout: 60_000 }, async () => {
+test('the page about models says what each needs of this computer, and who says so', { skip, timeout: 600_000 }, async () => {
   const page = await opened.page('#/welcome/models');
   const machine = await opened.studio.host.machine(undefined);
   await page.getByText(machine.processor, { exact: true }).waitFor();
@@ -76,7 +76,7 @@ test('the page about models says what each needs of this computer, and who says 
   assert.deepEqual(opened.wrongs, []);
 });
 
-test('it returns never unasked, and can be skipped and stopped', { skip, timeout: 90_000 }, async () => {
+test('it returns never unasked, and can be skipped and stopped', { skip, timeout: 600_000 }, async () => {
   await opened.studio.settings.edit({ welcomed: false });
   let page = await opened.page();
   await page.waitForURL('**/#/welcome');

@@ -101,7 +101,7 @@ async function treeOf(session: CDPSession): Promise<Node[]> {
 test('by the accessibility tree alone: everything has a role and a name, and what happens is said', { skip }, async () => {
   const page = await opened.page('#/subjects');
   const session = await page.context().newCDPSession(page);
-  const find = (role: string | RegExp, name: RegExp, seconds = 20) =>
+  const find = (role: string | RegExp, name: RegExp, seconds = 60) =>
     until(
       `${String(role)} ${String(name)}`,
       async () => (await treeOf(session)).find(n => (typeof role === 'string' ? n.role === role : role.test(n.role)) && name.test(n.name)),

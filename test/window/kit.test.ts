@@ -14,6 +14,7 @@ import { policies, safety } from '../../electron/serve/answers.ts';
 import { filesOf, isAccepted } from '../../renderer/components/ui/files.ts';
 import { chromium } from '../support/chromium.ts';
 import { root } from '../support/run.ts';
+import { within } from '../support/time.ts';
 
 const css = readFileSync(join(root, 'renderer/app.css'), 'utf8');
 type Colour = readonly [red: number, green: number, blue: number, alpha: number];
@@ -128,7 +129,7 @@ const kinds: Record<string, string> = {
 
 describe(
   'the showcase',
-  { skip: chromium === undefined && 'there is no Chromium here: apt-get install chromium', timeout: 300_000 },
+  { skip: chromium === undefined && 'there is no Chromium here: apt-get install chromium', timeout: 600_000 },
   () => {
     const folder = mkdtempSync(join(tmpdir(), 'protagonist-kit-')),
       wrongs: string[] = [];
@@ -151,6 +152,7 @@ describe(
       });
       await new Promise<void>(done => server.listen(0, '127.0.0.1', done));
       const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: 'reduce' });
+      context.setDefaultTimeout(within(15_000));
       await context.addInitScript(() =>
         document.addEventListener('securitypolicyviolation', e =>
           console.error(`CSP: ${e.effectiveDirective} ${e.sourceFile}:${e.lineNumber}`),

@@ -42,7 +42,7 @@ before(
     opened = await openWindow({ home });
     page = await opened.page('#/library', { reducedMotion: 'reduce' });
   },
-  { timeout: 300_000 },
+  { timeout: 600_000 },
 );
 after(async () => {
   if (!skip) await opened.close();
@@ -62,7 +62,7 @@ const go = (hash: string, on = page) => on.evaluate(to => void (location.hash = 
 /** Waits until the one picture that is shown says that it is this frame. */
 const shows = (n: number, on = page) =>
   on.waitForFunction(frame => document.querySelector<HTMLCanvasElement>('canvas[data-frame]')?.dataset['frame'] === String(frame), n, {
-    timeout: 15_000,
+    timeout: 120_000,
   });
 async function open(id: ClipId, on = page): Promise<void> {
   await go('#/library', on);
@@ -391,7 +391,7 @@ describe('on the way out', { skip }, () => {
     await page.getByRole('dialog').getByRole('button', { name: 'Export', exact: true }).click();
     const downloads: Download[] = [];
     page.on('download', one => downloads.push(one));
-    await page.click('[role=dialog] li button:has-text("Download")', { timeout: 30_000 });
+    await page.click('[role=dialog] li button:has-text("Download")', { timeout: 120_000 });
     const [got] = downloads.length > 0 ? downloads : [await page.waitForEvent('download')];
     assert.match(got!.suggestedFilename(), /\.mp4$/);
     const probed = await probe(await got!.path());

@@ -78,7 +78,7 @@ test('an engine that is killed is replaced, and the clip is made; pause keeps wh
   await page
     .getByRole('article')
     .getByText(/Painting, step [2-6]/)
-    .waitFor({ timeout: 60_000 });
+    .waitFor({ timeout: 120_000 });
   await page.getByRole('article').getByRole('button', { name: 'Pause' }).click();
   await until('paused', async () => (await opened.studio.jobs.show({ id: first! })).status === 'paused');
   assert.ok((await opened.studio.jobs.show({ id: first! })).snapshotStep >= 1, 'what was painted is kept');
@@ -86,7 +86,7 @@ test('an engine that is killed is replaced, and the clip is made; pause keeps wh
   await page
     .getByRole('article')
     .getByText(/Painting, step/)
-    .waitFor({ timeout: 60_000 });
+    .waitFor({ timeout: 120_000 });
   const engines = enginesOf(process.pid);
   assert.ok(engines.length > 0, 'there is an engine');
   for (const pid of engines) process.kill(pid, 'SIGKILL');

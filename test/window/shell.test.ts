@@ -34,7 +34,7 @@ after(async () => {
   if (skip === false) await opened.close();
   rmSync(desk, { recursive: true, force: true });
 });
-const until = async <T>(what: string, find: () => T | Promise<T | undefined | false> | undefined | false, seconds = 20): Promise<T> => {
+const until = async <T>(what: string, find: () => T | Promise<T | undefined | false> | undefined | false, seconds = 60): Promise<T> => {
   for (const end = performance.now() + seconds * 1000; performance.now() < end; await sleep(50)) {
     const found = await find();
     if (found !== undefined && found !== false) return found;
@@ -155,7 +155,7 @@ test('the player: its clip leaves the window, a frame is saved, an export is mad
   assert.equal((await opened.studio.exports.list({})).exports.length, 0);
   dialogs.save.push(at('desk/shared')); // without its ending
   await press.click();
-  await sheet.getByRole('button', { name: 'Show in the file manager' }).click({ timeout: 30_000 });
+  await sheet.getByRole('button', { name: 'Show in the file manager' }).click({ timeout: 120_000 });
   await until('shown', () => shown.length === 2);
   assert.equal(shown[1], at('desk/shared.mp4'));
   assert.ok(existsSync(at('desk/shared.mp4')));

@@ -98,7 +98,7 @@ describe('subjects', { skip: chromium === undefined && 'there is no Chromium on 
     return found;
   };
   const until = async (what: string, is: () => Promise<boolean>) => {
-    for (const end = Date.now() + 15_000; Date.now() < end; await new Promise(done => setTimeout(done, 50))) if (await is()) return;
+    for (const end = Date.now() + 60_000; Date.now() < end; await new Promise(done => setTimeout(done, 50))) if (await is()) return;
     assert.fail(`never: ${what}`);
   };
   /** The mask as it is stored: its pixels, or nothing. */
@@ -143,7 +143,7 @@ describe('subjects', { skip: chromium === undefined && 'there is no Chromium on 
     await drop(page, 'main', [...paths, twice, broken, letter]);
     await page.getByLabel('Name', { exact: true }).fill('Thirty');
     await page.getByRole('button', { name: 'Add subject' }).click();
-    await page.getByRole('heading', { name: 'Thirty is here' }).waitFor({ timeout: 60_000 });
+    await page.getByRole('heading', { name: 'Thirty is here' }).waitFor({ timeout: 120_000 });
     const said = await page.getByRole('dialog').innerText();
     assert.match(said, /30 the first once more\.jpg\s+This photo is there already/);
     assert.match(said, /31 broken\.jpg\s+is not a JPEG, PNG, WebP, AVIF or HEIC photo/);
@@ -178,7 +178,7 @@ describe('subjects', { skip: chromium === undefined && 'there is no Chromium on 
     await name.waitFor();
     assert.equal(await name.inputValue(), 'Clay owl');
     await page.keyboard.press('Enter');
-    await page.getByRole('heading', { name: 'Clay owl is here' }).waitFor({ timeout: 60_000 });
+    await page.getByRole('heading', { name: 'Clay owl is here' }).waitFor({ timeout: 120_000 });
     assert.equal(living(await named('Clay owl')).length, 106);
     assert.doesNotMatch(await page.getByRole('dialog').innerText(), /DS_Store/);
     assert.deepEqual(opened.wrongs, []);
@@ -220,7 +220,7 @@ describe('subjects', { skip: chromium === undefined && 'there is no Chromium on 
     assert.equal(photo.mask, null);
     const page = await opened.page(`#/subjects/${lemon.id}/${photo.id}`);
     await page.getByRole('button', { name: 'Find the subject' }).click();
-    await page.getByText('The subject was found', { exact: false }).first().waitFor({ state: 'attached', timeout: 30_000 });
+    await page.getByText('The subject was found', { exact: false }).first().waitFor({ state: 'attached', timeout: 120_000 });
     // painted plainly, so that what is painted is known
     await page.getByText('Follow the edges').click();
     const canvas = (await page.getByRole('application').boundingBox())!;

@@ -22,6 +22,7 @@ import { shellWords } from '../../../electron/shell/words.ts';
 import { chromium } from '../../support/chromium.ts';
 import { root } from '../../support/run.ts';
 import { buildWindow } from './window.ts';
+import { within } from '../../support/time.ts';
 
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
 
@@ -107,6 +108,7 @@ export async function openShell({ platform = 'linux', from }: { platform?: NodeJ
     args: ['--no-sandbox', '--disable-dev-shm-usage', '--force-color-profile=srgb'],
   });
   const context = await browser.newContext({ viewport: { width: 1280, height: 860 } });
+  context.setDefaultTimeout(within(15_000));
   const page = await context.newPage();
   const wrongs: string[] = [],
     refused: string[] = [],

@@ -11,6 +11,7 @@ import type { Opened as Library } from '../../../electron/contract/wire.ts';
 import { serveLibrary, type Host } from '../../../electron/serve.ts';
 import { chromium } from '../../support/chromium.ts';
 import { root } from '../../support/run.ts';
+import { within } from '../../support/time.ts';
 
 /** The browser's program; undefined where there is none. */
 export { chromium };
@@ -77,6 +78,7 @@ export async function openWindow({
     wrongs,
     page: async (hash, options = {}) => {
       const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, acceptDownloads: true, ...options });
+      context.setDefaultTimeout(within(15_000));
       contexts.push(context);
       await context.addInitScript(() =>
         document.addEventListener('securitypolicyviolation', e =>
