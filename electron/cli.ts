@@ -17,6 +17,12 @@ export async function main(argv: readonly string[]): Promise<number> {
       process.stdout.write(help(words.filter(w => !w.startsWith('-'))));
       return command === undefined ? 2 : 0;
     }
+    if (command === '--version') {
+      const { programVersion: version } = await import('./media/program.ts');
+      if (json) printJson({ type: 'version', version });
+      else process.stdout.write(`protagonist ${version}\n`);
+      return 0;
+    }
     if (words.includes('--help')) {
       const end = argv.findIndex(word => word.startsWith('-'));
       process.stdout.write(help(argv.slice(0, end)));

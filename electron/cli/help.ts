@@ -34,6 +34,7 @@ ${lines.join('\n')}
 
 Every verb takes --json (one JSON object a line) and --help. The library is the folder that --home DIR or
 PROTAGONIST_HOME names, else this user's own. Exit status: 0 done, 1 failed, 2 bad arguments, 130 stopped.
+protagonist --version says which this is.
 `;
 }
 

@@ -64,6 +64,13 @@ test('an old Node gets one sentence', () => {
   assert.match(ended.stderr, /^Protagonist needs Node 24 or newer and this is 20\.11\.1: [^\n]*\n$/);
 });
 
+test('it says which it is', async () => {
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+  const [people, machine] = [await run(['--version']), await run(['--version', '--json'])];
+  assert.deepEqual([people.status, people.stdout, people.stderr], [0, `protagonist ${version}\n`, '']);
+  assert.deepEqual([machine.status, machine.lines], [0, [{ type: 'version', version }]]);
+});
+
 test('the same seed gives the same bytes, another one does not; a finished clip is made anew', async () => {
   const first = readFileSync(out('one.mp4'));
   assert.equal((await run(generate('one.mp4'))).status, 0);

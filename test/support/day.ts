@@ -8,6 +8,7 @@ import { findFfmpeg, readFrames } from '../../electron/media/ffmpeg.ts';
 import { readClip } from '../../electron/media/metadata.ts';
 import type { Clip, Job, Subject } from '../../electron/contract/records.ts';
 import { marked, root, sleep, start, type Ended, type Line, type Process, type Started } from './run.ts';
+import { within } from './time.ts';
 
 const toybox = join(root, 'assets/toybox');
 /** A sample photo. */
@@ -337,7 +338,7 @@ async function wholeDay({ home, folder, owner, person = new Person(home) }: { ho
   const engines = person.engines();
   await person.ask(['job', 'pause', theLong.id], async () => ['paused', 'completed', 'failed'].includes(await status(theLong.id)));
   if (calm) {
-    await until('the engine of a paused job has gone', () => !person.engines().some(pid => engines.includes(pid)), 2);
+    await until('the engine of a paused job has gone', () => !person.engines().some(pid => engines.includes(pid)), within(2000) / 1000);
     assert.equal(await status(theLong.id), 'paused');
   }
   await until(`${theSecond.id} runs`, () => running(theSecond));
