@@ -81,7 +81,7 @@ function orderOf(clips: readonly ClipId[], given: Given, frames: number | undefi
   return { clips: [...clips], preset, options: chosen, joint: crossfade === undefined ? 'cut' : { crossfade } };
 }
 
-const uses = ['clips.show', 'exports.describe', 'exports.command', 'exports.start', 'exports.show', 'exports.cancel', 'media.locate', 'host.describe'] as const; // prettier-ignore
+const uses = ['clips.show', 'exports.describe', 'exports.command', 'exports.start', 'exports.retry', 'exports.show', 'exports.cancel', 'media.locate', 'host.describe'] as const; // prettier-ignore
 type ExportClient = Only<(typeof uses)[number]>;
 
 /** Waits until these have ended, and says how far they are.
@@ -162,28 +162,38 @@ async function carryOut(sets: readonly (readonly ClipId[])[], given: Given): Pro
         }
         return 0;
       }
-      const begun: ExportId[] = [];
-      try {
-        for (const order of orders)
-          begun.push((await client.exports.start({ ...order, ...onlyGiven({ name, path }), replace, asClip })).id);
-        const ended = await follow(library, client, begun, json, signal);
-        if (!signal.aborted) return await report(client, ended, json);
-      } catch (e) {
-        if (!signal.aborted) throw e;
-      }
-      // stopped: what has not ended is given up
-      const last = clientOf(library.transport);
-      for (const id of begun)
-        await last.exports.cancel({ id }).catch((e: unknown) => {
-          if (!(e instanceof StudioError)) throw e; // it has ended meanwhile
-        });
-      if (json) printJson({ type: 'finished', exports: begun, stopped: true });
-      else tell('Canceled. Nothing is left of what was not finished.');
-      return 130;
+      const wanted = orders.map(order => () => client.exports.start({ ...order, ...onlyGiven({ name, path }), replace, asClip }));
+      return await untilMade(library, client, wanted, json, signal);
     });
   } finally {
     await library.close();
   }
+}
+/** Begins exports, and waits for them. Where somebody stops it, what has not ended is given up.
+ * @returns the exit status */
+async function untilMade(
+  library: Opened,
+  client: ExportClient,
+  wanted: readonly (() => Promise<Exported>)[],
+  json: boolean,
+  signal: AbortSignal,
+): Promise<number> {
+  const begun: ExportId[] = [];
+  try {
+    for (const begin of wanted) begun.push((await begin()).id);
+    const ended = await follow(library, client, begun, json, signal);
+    if (!signal.aborted) return await report(client, ended, json);
+  } catch (e) {
+    if (!signal.aborted) throw e;
+  }
+  const last = clientOf(library.transport);
+  for (const id of begun)
+    await last.exports.cancel({ id }).catch((e: unknown) => {
+      if (!(e instanceof StudioError)) throw e; // it has ended meanwhile
+    });
+  if (json) printJson({ type: 'finished', exports: begun, stopped: true });
+  else tell('Canceled. Nothing is left of what was not finished.');
+  return 130;
 }
 async function report(client: ExportClient, ended: readonly Exported[], json: boolean): Promise<number> {
   let status = 0;
@@ -218,6 +228,26 @@ const join: Verb = {
   options: joining,
   uses,
   run: async (words, values) => carryOut([words.map(clipIdOf)], values),
+};
+
+const retrying: Verb = {
+  name: 'export retry',
+  takes: 'ID...',
+  help: 'make again what failed, was canceled or is gone: the same, at the same place',
+  options: { replace: options.replace },
+  uses,
+  run: async (words, { json = false, home, replace = false }: Given) => {
+    const library = await openLibrary(home);
+    try {
+      return await untilStopped(signal => {
+        const client: ExportClient = clientOf(library.transport, signal);
+        const wanted = words.map(exportIdOf).map(id => () => client.exports.retry({ id, replace }));
+        return untilMade(library, client, wanted, json, signal);
+      });
+    } finally {
+      await library.close();
+    }
+  },
 };
 
 const one = (e: Exported, text: string) => ({ json: { type: 'export', export: e }, text: [text] });
@@ -293,6 +323,7 @@ export const exportVerbs = [
       return one(e, e.status === 'canceled' ? `${e.id} is canceled` : `${e.id} had just ended: it is ${e.status}`);
     },
   }),
+  retrying,
   verb({
     name: 'export remove',
     takes: 'ID...',

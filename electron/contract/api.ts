@@ -343,6 +343,15 @@ export const api = {
     show: method(z.object({ id: exportId }), exported),
     /** Leaves nothing behind. */
     cancel: method(z.object({ id: exportId }), exported),
+    /** The same once more at the same place: of one that failed, was canceled, or whose file is gone. */
+    retry: method(
+      z.object({
+        id: exportId,
+        /** A file of that name may be replaced, whatever was said before. */
+        replace: z.boolean().default(false),
+      }),
+      exported,
+    ),
     /** Takes it off the list, and its file where that is the library's own. */
     remove: method(z.object({ id: exportId }), nothing),
   },

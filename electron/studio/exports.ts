@@ -287,6 +287,29 @@ export function exportsPart(library: Library, { clips, catalogue, decode, thread
     return { preset, sources, name, own, command, shown: shownPlan(plan, latents ? 'latents' : 'clip', sources.notes) };
   };
 
+  /** Whether `target`, which is outside the library, can be made.
+   * @param own the export that is to make it, where it has a row
+   * @throws StudioError `conflict` where something is or comes there already; `badInput` and others where nothing can be written */
+  const checkPlace = async (
+    order: ExportOrder,
+    preset: Preset,
+    sources: Sources,
+    target: string,
+    replace: boolean,
+    own?: ExportId,
+  ): Promise<void> => {
+    await notInside(library, target);
+    const poster = order.options.poster === undefined ? [] : [posterOf(target)];
+    for (const file of [target, ...poster])
+      if (!replace && preset.extension !== undefined && existsSync(file))
+        throw new StudioError('conflict', `there is a file already at ${file}: choose another name, or say that it may be replaced`);
+    const files = sources.clips.map(({ id }) => clips.files(id).video);
+    await asked(() => checkTarget(preset, target, files, replace));
+    const all = db.all<{ id: number }>(`SELECT id FROM exports WHERE file = ? AND status IN ('waiting', 'running')`, target),
+      other = all.find(({ id }) => `e${id}` !== own);
+    if (other) throw new StudioError('conflict', `e${other.id} is on its way to ${target}: let it finish, or choose another name`);
+  };
+
   // Making
 
   const workOf = (id: ExportId) => join(home, 'work', id);
@@ -599,15 +622,7 @@ export function exportsPart(library: Library, { clips, catalogue, decode, thread
           () => false,
         );
         if (isFolder && preset.extension !== undefined) target = join(target, ownName);
-        await notInside(library, target);
-        const poster = order.options.poster === undefined ? [] : [posterOf(target)];
-        for (const file of [target, ...poster])
-          if (!replace && preset.extension !== undefined && existsSync(file))
-            throw new StudioError('conflict', `there is a file already at ${file}: choose another name, or say that it may be replaced`);
-        const files = sources.clips.map(({ id }) => clips.files(id).video);
-        await asked(() => checkTarget(preset, target!, files, replace));
-        const other = db.get<{ id: number }>(`SELECT id FROM exports WHERE file = ? AND status IN ('waiting', 'running')`, target);
-        if (other) throw new StudioError('conflict', `e${other.id} is on its way to ${target}: let it finish, or choose another name`);
+        await checkPlace(order, preset, sources, target, replace);
       }
       signal.throwIfAborted();
       const id = db.transaction((): ExportId => {
@@ -668,6 +683,31 @@ export function exportsPart(library: Library, { clips, catalogue, decode, thread
       a.controller.abort(new Canceled());
       await a.ended;
       return exportOf(rowById(id));
+    },
+    retry: async ({ id, replace }, signal) => {
+      /** The row as it is now, if that is made again. */
+      const ended = (): Row => {
+        const row = rowById(id),
+          { status, missing } = exportOf(row);
+        if (status === 'waiting' || status === 'running')
+          throw new StudioError('conflict', `${id} is being made: there is nothing to retry`);
+        if (status === 'completed' && !missing)
+          throw new StudioError('conflict', `${id} is there: export its clip once more to have another file of it`);
+        return row;
+      };
+      const row = ended(),
+        kept = keptOf(row),
+        { preset, sources } = await planned(kept.order, signal);
+      if (row.inside === 0) await checkPlace(kept.order, preset, sources, row.file!, replace || kept.replace, id);
+      signal.throwIfAborted();
+      db.transaction(() => {
+        ended();
+        const nothing = { plan: null, clipId: null, bytes: 0, failure: null, endedAt: null };
+        write(id, 'waiting', { ...nothing, replace: replace || kept.replace });
+      });
+      const waits = told(id);
+      wake();
+      return waits;
     },
     remove: async ({ id }) => {
       const row = rowById(id);

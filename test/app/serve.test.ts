@@ -6,6 +6,7 @@ import {
   cpSync,
   existsSync,
   mkdirSync,
+  renameSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -1047,8 +1048,19 @@ test('a browser exports, and downloads what was made', { timeout: 600_000 }, asy
   assert.equal((await web.exports.show({ id })).inLibrary, false);
   const refused = await ask(host, 'GET', `/media/${id}/export`, bearer(host));
   assert.ok(refused.status >= 400, `${refused.status}`);
-  await library.exports.remove({ id });
+  // nor its place, where it is to be made again
+  assert.match(((await call('exports.retry', { id })) as { error: { text: string } }).error.text, /^e\d+ is there/);
+  writeFileSync(at('outside/as.mp4'), readFileSync(at('outside/theirs.mp4')));
   rmSync(at('outside/theirs.mp4'));
+  renameSync(at('outside'), at('unplugged'));
+  const { error } = (await call('exports.retry', { id })) as { error: { text: string } };
+  assert.match(error.text, /^cannot write theirs\.mp4: no such file or folder/);
+  renameSync(at('unplugged'), at('outside'));
+  assert.equal((await web.exports.retry({ id })).status, 'waiting');
+  while (!/completed|failed/.test((await web.exports.show({ id })).status)) await sleep(50);
+  assert.ok(readFileSync(at('outside/as.mp4')).equals(readFileSync(at('outside/theirs.mp4'))));
+  await library.exports.remove({ id });
+  for (const name of ['theirs', 'as']) rmSync(at(`outside/${name}.mp4`));
 });
 
 test('an adapter that is sent is kept by the library; masks are drawn, downloads are asked for', async () => {

@@ -53,6 +53,8 @@ interface Step {
   /** The verb's name, and what follows. */
   readonly verb: string;
   readonly args?: readonly string[];
+  /** Done before it is typed. */
+  readonly before?: () => void;
   readonly status?: number;
   /** Of the one JSON line (or the last), and of what a person reads. */
   readonly json: (line: Line) => void;
@@ -313,6 +315,14 @@ const script: Script = at => [
   },
   { verb: 'export show', args: ['e1'], json: is('export', l => assert.equal(l['path'], at('shared.mp4'))), text: /shared\.mp4/ },
   { verb: 'export cancel', args: ['e1'], status: 1, json: is('failed', l => assert.equal(l['code'], 'conflict')), text: /^$/ },
+  { verb: 'export retry', args: ['e1'], status: 1, json: is('failed', l => assert.match(String(l['text']), /is there/)), text: /^$/ },
+  {
+    verb: 'export retry',
+    args: ['e1'],
+    before: () => rmSync(at('shared.mp4')),
+    json: is('exported', l => assert.equal(statSync(String(l['path'])).size, (l['export'] as Line)['bytes'])),
+    text: /e1 is ready: .*shared\.mp4/,
+  },
   { verb: 'export remove', args: ['e2'], json: is('removed'), text: /1 export removed/, once: 'text' },
   // prompts and samples
   { verb: 'prompt list', args: ['--search', 'KELP'], json: is('prompts', l => assert.ok((l['prompts'] as Line[]).some(p => p['prompt'] === '@kelp in {snow|sand}' && p['pinned'] === false))), text: /^ +used +prompt\n(?: .*\n)+ .* @kelp in \{snow\|sand\}\n$/ }, // prettier-ignore
@@ -355,10 +365,11 @@ describe('every verb', { concurrency: false }, () => {
         while (!existsSync(join(home, 'owner.sock'))) await sleep(50);
       }
       const done = new Set<string>();
-      for (const { verb, args = [], status = 0, json, text, once } of script(at)) {
+      for (const { verb, args = [], before, status = 0, json, text, once } of script(at)) {
         const typed = [...verb.split(' '), ...args];
         await t.test(typed.join(' ').replaceAll(folder, ''), async () => {
           done.add(verb);
+          before?.();
           const form = once ?? (beside ? 'json' : 'text');
           if (form === 'text') {
             const ended = await type(typed);

@@ -298,6 +298,87 @@ describe('a new clip', () => {
   });
 });
 
+describe('made again', () => {
+  const order = { clips: ['c2' as const], preset: 'share' as const };
+  const again = async (id: ExportId, how: { replace?: boolean } = {}): Promise<Exported> => {
+    const waits = await call.exports.retry({ id, ...how });
+    assert.deepEqual([waits.id, waits.status, waits.plan, waits.failure, waits.endedAt], [id, 'waiting', null, null, null]);
+    return ended(id);
+  };
+
+  test('one whose file is gone, outside and in the library: the same file at the same place', async () => {
+    const path = join(outside, 'again.mp4');
+    for (const e of [await done({ ...order, path, name: 'Again', options: { scale: 0.5 } }), await done({ ...order, name: 'Again' })]) {
+      await assert.rejects(async () => call.exports.retry({ id: e.id }), refused('conflict', /is there: export its clip once more/));
+      const at = (await call.media.locate({ id: e.id })).path,
+        whole = readFileSync(at);
+      if (e.inLibrary) rmSync(dirname(at), { recursive: true });
+      else rmSync(at);
+      assert.equal((await call.exports.show({ id: e.id })).missing, true);
+      const { endedAt, ...now } = await again(e.id),
+        { endedAt: before, ...was } = e;
+      assert.deepEqual(now, was);
+      assert.ok(endedAt! > before!);
+      assert.equal((await call.media.locate({ id: e.id })).path, at);
+      assert.ok(readFileSync(at).equals(whole));
+      await call.exports.remove({ id: e.id });
+    }
+    rmSync(path);
+  });
+
+  test('one that was canceled or failed; not while it is being made, and only once at a time', async () => {
+    const path = join(outside, 'again.mp4');
+    const { id } = await call.exports.start({ ...long, path });
+    await until(id, 'running');
+    await assert.rejects(async () => call.exports.retry({ id }), refused('conflict', /is being made/));
+    await call.exports.cancel({ id });
+    const both = await Promise.allSettled([call.exports.retry({ id }), call.exports.retry({ id })]);
+    assert.deepEqual(both.map(b => b.status).toSorted(), ['fulfilled', 'rejected']);
+    refused('conflict', /is being made/)(both.find(b => b.status === 'rejected')!.reason);
+    await call.exports.cancel({ id });
+    await meanwhile(() => Promise.resolve(writeFileSync(path, 'theirs'))); // it is known of after a restart, too
+    const before = await call.exports.show({ id });
+    await assert.rejects(async () => call.exports.retry({ id }), refused('conflict', /there is a file already at/));
+    assert.deepEqual(await call.exports.show({ id }), before);
+    assert.equal(readFileSync(path, 'utf8'), 'theirs');
+    const other = await call.exports.start({ ...long, path, replace: true });
+    await assert.rejects(async () => call.exports.retry({ id, replace: true }), refused('conflict', /is on its way/));
+    await call.exports.cancel({ id: other.id });
+    await call.exports.retry({ id, replace: true });
+    await call.exports.cancel({ id });
+    assert.equal(readFileSync(path, 'utf8'), 'theirs');
+    for (const e of [id, other.id]) await call.exports.remove({ id: e });
+    rmSync(path);
+    const folder = join(outside, 'later');
+    mkdirSync(folder);
+    const failed = await call.exports.start({ ...order, path: join(folder, 'a.mp4') });
+    rmSync(folder, { recursive: true });
+    const e = await ended(failed.id);
+    assert.equal(e.status, 'failed');
+    await assert.rejects(async () => call.exports.retry({ id: e.id }), refused('badFile', /no such file or folder/));
+    mkdirSync(folder);
+    assert.equal((await again(e.id)).status, 'completed');
+    await call.exports.remove({ id: e.id });
+    rmSync(folder, { recursive: true });
+  });
+
+  test('as a clip that was erased: another clip; of a clip that is gone: nothing', async () => {
+    const e = await done({ ...order, asClip: true });
+    await call.clips.trash({ ids: [e.clipId!] });
+    await call.clips.erase({ ids: [e.clipId!] });
+    const now = await again(e.id);
+    assert.equal(now.status, 'completed', now.failure?.text);
+    assert.ok(now.clipId !== null && now.clipId !== e.clipId);
+    const of = await done({ clips: [now.clipId], preset: 'share' });
+    await call.clips.trash({ ids: [now.clipId] });
+    await call.clips.erase({ ids: [now.clipId] });
+    rmSync(dirname((await call.media.locate({ id: of.id })).path), { recursive: true });
+    const before = await call.exports.show({ id: of.id });
+    await assert.rejects(async () => call.exports.retry({ id: of.id }), refused('notFound'));
+    assert.deepEqual(await call.exports.show({ id: of.id }), before);
+  });
+});
+
 describe('stopped', () => {
   test('several wait for each other; waiting and running ones are canceled, and nothing is left', async () => {
     const before = files();

@@ -160,6 +160,14 @@ test('the player: its clip leaves the window, a frame is saved, an export is mad
   assert.equal(shown[1], at('desk/shared.mp4'));
   assert.ok(existsSync(at('desk/shared.mp4')));
   assert.ok(!(await opened.studio.exports.list({})).exports[0]!.inLibrary);
+  // it is gone: made once more, it is where it was
+  rmSync(at('desk/shared.mp4'));
+  await page.keyboard.press('Escape');
+  await sheet.waitFor({ state: 'detached' });
+  await page.keyboard.press('e');
+  await sheet.getByRole('button', { name: 'Once more' }).click();
+  await sheet.getByRole('button', { name: 'Show in the file manager' }).waitFor();
+  assert.ok(existsSync(at('desk/shared.mp4')));
   await page.keyboard.press('Escape');
   await sheet.waitFor({ state: 'detached' });
   fine();
