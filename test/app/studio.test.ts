@@ -147,12 +147,19 @@ test('a restore lets nothing of what was under way into the library that it puts
   await call.subjects.add({ name: 'Kelp', photos: [{ path: kelp }] });
   const { name } = await call.backups.create({});
   const canceled = refused('canceled');
-  const going = [
-    assert.rejects(call.subjects.add({ name: 'Many', photos: [{ path: join(toybox, 'photos') }] }), canceled),
+  const begun = Promise.withResolvers<undefined>();
+  const unsubscribe = studio.subscribe(said => {
+    const e = event.parse(said);
+    if (e.type === 'subject' && e.subject.name === 'Many') begun.resolve(undefined); // with the first of its photos
+  });
+  const adding = assert.rejects(call.subjects.add({ name: 'Many', photos: [{ path: join(toybox, 'photos') }] }), canceled);
+  await begun.promise;
+  unsubscribe();
+  await Promise.all([
+    adding,
     assert.rejects(call.jobs.enqueue({ request: { prompt: '@kelp hops', ...tiny }, batch: { seeds: 5000 }, confirmed: true }), canceled),
-  ];
-  await until(async () => (await call.subjects.list({})).subjects.length === 2);
-  await Promise.all([...going, call.backups.restore({ name })]);
+    call.backups.restore({ name }),
+  ]);
   assert.deepEqual(
     (await call.subjects.list({})).subjects.map(s => [s.name, s.photos.length]),
     [['Kelp', 1]],

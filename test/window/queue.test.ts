@@ -26,6 +26,12 @@ const queue = async (...prompts: string[]): Promise<JobId[]> => {
   }
   return ids;
 };
+/** What the drawer shows is what the host has. */
+const shownSo = () =>
+  until('shown so', async () => {
+    const shown = await page.locator('[id^=waiting-]').evaluateAll(rows => rows.map(r => r.id.replace('waiting-', '')));
+    return shown.join() === (await waitingIds()).join();
+  });
 const rowOf = (id: JobId) => page.locator(`#waiting-${id}`);
 
 before(async () => {
@@ -46,8 +52,20 @@ test('what waits is moved by keyboard and by drag, and moved back by undo', { sk
   await rowOf(c!).focus();
   await page.keyboard.press('Alt+ArrowUp');
   await until('c before b', async () => (await waitingIds()).join() === [a, c, b].join());
-  await rowOf(b!).dragTo(rowOf(a!), { targetPosition: { x: 60, y: 4 } });
-  await until('b dragged to the top', async () => (await waitingIds()).join() === [b, a, c].join());
+  // A browser that waits for a core now and then loses the pointer that drags, and hears no key after that: then in a new page.
+  for (let left = 2; ; left--) {
+    await shownSo();
+    await rowOf(b!).dragTo(rowOf(a!), { targetPosition: { x: 60, y: 4 } });
+    try {
+      await until('b dragged to the top', async () => (await waitingIds()).join() === [b, a, c].join(), left > 0 ? 15 : 60);
+      break;
+    } catch (error) {
+      if (left === 0) throw error;
+    }
+    await page.context().close();
+    page = await opened.page('#/library');
+    await page.keyboard.press('q');
+  }
   await page.keyboard.press('Control+z');
   await until('undone', async () => (await waitingIds()).join() === [a, c, b].join());
   await page.keyboard.press('Control+Shift+Z');
@@ -55,11 +73,7 @@ test('what waits is moved by keyboard and by drag, and moved back by undo', { sk
   await rowOf(c!).getByRole('button').click();
   await page.getByRole('menuitem', { name: 'Make it next' }).click();
   await until('c next', async () => (await waitingIds())[0] === c);
-  // what the drawer shows is what the host has
-  await until('shown so', async () => {
-    const shown = await page.locator('[id^=waiting-]').evaluateAll(rows => rows.map(r => r.id.replace('waiting-', '')));
-    return shown.join() === (await waitingIds()).join();
-  });
+  await shownSo();
 });
 
 test('cancel by key, and back where it was by undo', { skip }, async () => {
