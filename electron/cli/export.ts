@@ -136,35 +136,42 @@ async function carryOut(sets: readonly (readonly ClipId[])[], given: Given): Pro
   if ((given.command || given['dry-run']) && (out !== undefined || asClip || replace))
     throw new UsageError('--out, --replace and --as-clip make something: leave them out with --command and --dry-run');
   const path = out === undefined ? undefined : pathOf(out);
-  const library = await openLibrary(given.home);
+  return inLibrary(given.home, async (library, client, signal) => {
+    const orders: ExportOrder[] = [];
+    for (const clips of sets) {
+      const open = given.from !== undefined && given.to === undefined;
+      if (open && clips.length > 1) throw new UsageError('--from alone does not say where a joined film ends: name --to too');
+      orders.push(orderOf(clips, given, open ? (await client.clips.show({ id: clips[0]! })).numFrames : undefined));
+    }
+    if (given.command) {
+      for (const order of orders) {
+        const { command } = await client.exports.command(order);
+        if (json) printJson({ type: 'command', command });
+        else process.stdout.write(`${command}\n`); // as it is: a shell is to read it
+      }
+      return 0;
+    }
+    if (given['dry-run']) {
+      for (const order of orders) {
+        const plan = await client.exports.describe(order);
+        if (json) printJson({ type: 'plan', order, plan });
+        else printLines([`${whatOf({ order })}: ${planText(plan)}`, ...plan.notes]);
+      }
+      return 0;
+    }
+    const wanted = orders.map(order => () => client.exports.start({ ...order, ...onlyGiven({ name, path }), replace, asClip }));
+    return await untilMade(library, client, wanted, json, signal);
+  });
+}
+/** Does something with the library until it is done or stopped.
+ * @returns the exit status */
+async function inLibrary(
+  home: string | undefined,
+  work: (library: Opened, client: ExportClient, signal: AbortSignal) => Promise<number>,
+): Promise<number> {
+  const library = await openLibrary(home);
   try {
-    return await untilStopped(async signal => {
-      const client: ExportClient = clientOf(library.transport, signal);
-      const orders: ExportOrder[] = [];
-      for (const clips of sets) {
-        const open = given.from !== undefined && given.to === undefined;
-        if (open && clips.length > 1) throw new UsageError('--from alone does not say where a joined film ends: name --to too');
-        orders.push(orderOf(clips, given, open ? (await client.clips.show({ id: clips[0]! })).numFrames : undefined));
-      }
-      if (given.command) {
-        for (const order of orders) {
-          const { command } = await client.exports.command(order);
-          if (json) printJson({ type: 'command', command });
-          else process.stdout.write(`${command}\n`); // as it is: a shell is to read it
-        }
-        return 0;
-      }
-      if (given['dry-run']) {
-        for (const order of orders) {
-          const plan = await client.exports.describe(order);
-          if (json) printJson({ type: 'plan', order, plan });
-          else printLines([`${whatOf({ order })}: ${planText(plan)}`, ...plan.notes]);
-        }
-        return 0;
-      }
-      const wanted = orders.map(order => () => client.exports.start({ ...order, ...onlyGiven({ name, path }), replace, asClip }));
-      return await untilMade(library, client, wanted, json, signal);
-    });
+    return await untilStopped(signal => work(library, clientOf(library.transport, signal), signal));
   } finally {
     await library.close();
   }
@@ -236,18 +243,11 @@ const retrying: Verb = {
   help: 'make again what failed, was canceled or is gone: the same, at the same place',
   options: { replace: options.replace },
   uses,
-  run: async (words, { json = false, home, replace = false }: Given) => {
-    const library = await openLibrary(home);
-    try {
-      return await untilStopped(signal => {
-        const client: ExportClient = clientOf(library.transport, signal);
-        const wanted = words.map(exportIdOf).map(id => () => client.exports.retry({ id, replace }));
-        return untilMade(library, client, wanted, json, signal);
-      });
-    } finally {
-      await library.close();
-    }
-  },
+  run: async (words, { json = false, home, replace = false }: Given) =>
+    inLibrary(home, (library, client, signal) => {
+      const wanted = words.map(exportIdOf).map(id => () => client.exports.retry({ id, replace }));
+      return untilMade(library, client, wanted, json, signal);
+    }),
 };
 
 const one = (e: Exported, text: string) => ({ json: { type: 'export', export: e }, text: [text] });

@@ -305,8 +305,11 @@ export function exportsPart(library: Library, { clips, catalogue, decode, thread
         throw new StudioError('conflict', `there is a file already at ${file}: choose another name, or say that it may be replaced`);
     const files = sources.clips.map(({ id }) => clips.files(id).video);
     await asked(() => checkTarget(preset, target, files, replace));
-    const all = db.all<{ id: number }>(`SELECT id FROM exports WHERE file = ? AND status IN ('waiting', 'running')`, target),
-      other = all.find(({ id }) => `e${id}` !== own);
+    const other = db.get<{ id: number }>(
+      `SELECT id FROM exports WHERE file = ? AND status IN ('waiting', 'running') AND id IS NOT ?`,
+      target,
+      own === undefined ? null : rowOf(own),
+    );
     if (other) throw new StudioError('conflict', `e${other.id} is on its way to ${target}: let it finish, or choose another name`);
   };
 

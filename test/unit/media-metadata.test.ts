@@ -103,7 +103,7 @@ describe('hostile MP4', () => {
       `2,000 mutations: ${found} still gave a request, ${refused} were refused, the slowest read took ${slowest.toFixed(1)} ms of CPU`,
     );
     assert.ok(found > 100 && refused > 100, 'the mutations reach both sides');
-    assert.ok(slowest < within(50), `${slowest} ms`);
+    assert.ok(slowest < 50, `${slowest} ms`);
   });
 
   test('sizes that lie, chains that do not end, depth', async () => {
