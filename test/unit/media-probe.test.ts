@@ -8,6 +8,7 @@ import path from 'node:path';
 import sharp from 'sharp';
 import { findFfmpeg, type Ffmpeg } from '../../electron/media/ffmpeg.ts';
 import { probe, type Probed } from '../../electron/media/probe.ts';
+import { processorTime } from '../support/time.ts';
 
 let folder: string;
 let ffmpeg: Ffmpeg;
@@ -159,23 +160,20 @@ async function refusal(file: string, most?: number): Promise<string> {
 
 /** Probes; the answer, or the sentence. Anything else fails, and so does more CPU time than `most` ms. */
 async function judge(file: string, most = 200): Promise<Probed | string> {
-  const started = process.cpuUsage(); // not the clock: other tests run beside
-  try {
-    const found = await probe(file);
-    assert.ok(
-      found.width > 0 && found.height > 0 && found.frames > 0 && Number.isFinite(found.seconds) && found.rate.every(Number.isFinite),
-    );
-    return found;
-  } catch (error) {
-    assert.ok(error instanceof Error && error.name === 'MediaError', error instanceof Error ? error.stack : String(error));
-    assert.match(error.message, /^[^\n]+\.$/);
-    return error.message;
-  } finally {
-    const { user, system } = process.cpuUsage(started);
-    const spent = (user + system) / 1000;
-    slowest = Math.max(slowest, spent);
-    assert.ok(spent < most, `${spent} ms`);
-  }
+  let said: Probed | string = '';
+  const spent = await processorTime(most, async () => {
+    try {
+      said = await probe(file);
+      assert.ok(said.width > 0 && said.height > 0 && said.frames > 0 && Number.isFinite(said.seconds) && said.rate.every(Number.isFinite));
+    } catch (error) {
+      assert.ok(error instanceof Error && error.name === 'MediaError', error instanceof Error ? error.stack : String(error));
+      assert.match(error.message, /^[^\n]+\.$/);
+      said = error.message;
+    }
+  });
+  slowest = Math.max(slowest, spent);
+  assert.ok(spent < most, `${spent} ms`);
+  return said;
 }
 let slowest = 0;
 
