@@ -258,8 +258,14 @@ test('keys are chosen by pressing them; a clash is told, and either side can win
   await opened.studio.settings.edit({ shortcuts: {} });
   await page.goto(`${opened.host.origin}/window/#/settings/about`);
   await page.keyboard.press('?');
-  await page.getByRole('dialog', { name: 'Keyboard shortcuts' }).getByText('Redo').first().waitFor();
+  const sheet = page.getByRole('dialog', { name: 'Keyboard shortcuts' });
+  await sheet.getByText('Redo').first().waitFor();
   await page.keyboard.press('Escape');
+  await sheet.waitFor({ state: 'detached' });
+  await page.keyboard.press('?');
+  await sheet.getByText('Redo').first().waitFor();
+  await page.goBack();
+  await sheet.waitFor({ state: 'detached' });
   assert.deepEqual(opened.wrongs, []);
 });
 
