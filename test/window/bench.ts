@@ -1,6 +1,6 @@
 /**
  * @file Measures the window over a large library, in a browser on this machine: how soon something is there, how smoothly it scrolls beside a page of the
- * same tiles that does nothing, how many nodes and how much memory it takes, how much script it is.
+ * same tiles that does nothing, by the frames that the compositor showed and by those that scripts had a say in, how many nodes and how much memory it takes, how much script it is.
  * `node test/window/bench.ts [--clips 100000] [--library DIR] [--minutes 5] [--rounds 4] [--size m]`. `--library` is filled once and kept. On an idle machine.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import type { CDPSession, Page } from 'playwright-core';
 import { manyClips } from './support/many.ts';
+import { framesOf, traced, wheel } from './support/trace.ts';
 import { buildWindow, chromium, openWindow } from './support/window.ts';
 
 const { values } = parseArgs({
@@ -31,12 +32,15 @@ const at = (all: readonly number[], part: number) => order(all)[Math.min(all.len
 const ms = (n: number) => n.toFixed(1).padStart(6);
 const load = () => `load ${loadavg()[0]!.toFixed(1)}`;
 
-/** What a page measures of itself: the milliseconds between frames, and tasks over 50 ms. */
+/** Milliseconds between the frames that were shown, as traced, and between those the page had a say in; its tasks over 50 ms. */
 interface Measured {
+  readonly shown: number[];
   readonly frames: number[];
   readonly tasks: number[];
+  /** Shown frames that lacked something that had not been painted yet. */
+  readonly lacking: number;
 }
-async function measured(page: Page, work: () => Promise<unknown>): Promise<Measured> {
+async function measured(browser: CDPSession, page: Page, work: () => Promise<unknown>): Promise<Measured> {
   await page.evaluate(() => {
     const frames: number[] = [],
       tasks: number[] = [];
@@ -58,19 +62,23 @@ async function measured(page: Page, work: () => Promise<unknown>): Promise<Measu
       },
     });
   });
-  await work();
-  return page.evaluate(() => (window as unknown as { measured: () => Measured }).measured());
-}
-/** Turns the wheel, as the browser sees it. */
-const wheel = (session: CDPSession, pixels: number, speed: number) =>
-  session.send('Input.synthesizeScrollGesture', {
-    x: 800,
-    y: 500,
-    yDistance: -pixels,
-    speed,
-    gestureSourceType: 'mouse',
-    preventFling: true,
+  let told!: Pick<Measured, 'frames' | 'tasks'>;
+  const events = await traced(browser, async () => {
+    await work();
+    told = await page.evaluate(() => (window as unknown as { measured: () => typeof told }).measured());
   });
+  const drawn = framesOf(events);
+  return {
+    ...told,
+    shown: drawn.slice(1).map((time, i) => time - drawn[i]!),
+    lacking: events.filter(
+      ({ name, args }) =>
+        name === 'PipelineReporter' &&
+        args?.frame_reporter?.has_missing_content === true &&
+        args.frame_reporter.state?.startsWith('STATE_PRESENTED'),
+    ).length,
+  };
+}
 const settled = (page: Page) =>
   page.waitForFunction(() => {
     const box = document.querySelector('.scroller')!.getBoundingClientRect();
@@ -195,10 +203,11 @@ try {
     },
     records.map(({ id, name, sha256 }) => ({ id, name, sha256 })),
   );
+  const browser = await opened.browser.newBrowserCDPSession();
   const round = async ({ page, session }: typeof virtual, speed: number, back: boolean) => {
     await page.bringToFront();
     await page.waitForTimeout(400);
-    return measured(page, () => wheel(session, back ? -distance : distance, speed));
+    return measured(browser, page, () => wheel(session, back ? -distance : distance, speed));
   };
   for (const speed of speeds) {
     const pairs: { virtual: Measured; quiet: Measured }[] = [];
@@ -208,12 +217,16 @@ try {
       pairs.push({ virtual: one, quiet: await round(quiet, speed, i % 2 === 1) });
     }
     for (const which of ['virtual', 'quiet'] as const) {
-      const frames = pairs.flatMap(p => p[which].frames),
-        tasks = pairs.flatMap(p => p[which].tasks);
-      console.log(`${String(speed).padStart(5)} px/s ${which === 'virtual' ? 'grid  ' : 'static'} frames ${String(frames.length).padStart(5)} p50 ${ms(at(frames, 0.5))} p95 ${ms(at(frames, 0.95))} p99 ${ms(at(frames, 0.99))} worst ${ms(Math.max(...frames))} ms; ${tasks.length} tasks over 50 ms${tasks.length ? `, worst ${Math.max(...tasks).toFixed(0)}` : ''}`); // prettier-ignore
+      const tasks = pairs.flatMap(p => p[which].tasks),
+        name = `${String(speed).padStart(5)} px/s ${which === 'virtual' ? 'grid  ' : 'static'}`;
+      for (const kind of ['shown', 'frames'] as const) {
+        const all = pairs.flatMap(p => p[which][kind]);
+        console.log(`${name} ${kind === 'shown' ? 'shown ' : 'script'} ${String(all.length).padStart(5)} frames, p50 ${ms(at(all, 0.5))} p95 ${ms(at(all, 0.95))} p99 ${ms(at(all, 0.99))} worst ${ms(Math.max(...all))} ms`); // prettier-ignore
+      }
+      console.log(`${name} ${tasks.length} tasks over 50 ms${tasks.length ? `, worst ${Math.max(...tasks).toFixed(0)}` : ''}; ${pairs.reduce((n, p) => n + p[which].lacking, 0)} frames shown with something missing`); // prettier-ignore
     }
-    const ratios = pairs.map(p => at(p.virtual.frames, 0.95) / at(p.quiet.frames, 0.95));
-    console.log(`${String(speed).padStart(5)} px/s p95 grid / static, round by round: ${ratios.map(r => r.toFixed(2)).join(' ')}; median ${at(ratios, 0.5).toFixed(2)}; ${load()}`); // prettier-ignore
+    const ratios = pairs.map(p => at(p.virtual.shown, 0.95) / at(p.quiet.shown, 0.95));
+    console.log(`${String(speed).padStart(5)} px/s p95 of the frames shown, grid / static, round by round: ${ratios.map(r => r.toFixed(2)).join(' ')}; median ${at(ratios, 0.5).toFixed(2)}; ${load()}`); // prettier-ignore
   }
   await quiet.page.context().close();
 

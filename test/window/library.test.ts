@@ -8,6 +8,7 @@ import type { Page } from 'playwright-core';
 import type { ClipId } from '../../electron/contract/ids.ts';
 import { sleep } from '../support/run.ts';
 import { manyClips } from './support/many.ts';
+import { framesOf, traced, wheel } from './support/trace.ts';
 import { chromium, openWindow, type Opened } from './support/window.ts';
 
 const skip = chromium === undefined && 'there is no chromium on this machine';
@@ -328,6 +329,20 @@ test('a tile shows its frames under the pointer, is dragged out as a file, and s
   await sleep(1000);
   assert.equal(await calm.locator('.strip').count(), 0, 'it moves where nothing should');
   await done(calm);
+  fine();
+});
+
+test('a frame that scrolls paints what has come into sight, not all of it anew', { skip }, async t => {
+  const page = await open();
+  await page.waitForTimeout(500);
+  const session = await page.context().newCDPSession(page);
+  const events = await traced(await opened.browser.newBrowserCDPSession(), () => wheel(session, 10_000, 2500));
+  const frames = framesOf(events).length,
+    painted = events.filter(e => e.name === 'RasterTask').length / frames;
+  t.diagnostic(`${frames} frames, ${painted.toFixed(1)} pieces of 256 by 256 painted for each`);
+  assert.ok(frames > 10 && painted > 0);
+  assert.ok(painted < 18, `${painted} pieces a frame, of 24 in sight`);
+  await done(page);
   fine();
 });
 
