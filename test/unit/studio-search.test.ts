@@ -11,9 +11,9 @@ import { indexClip, indexOfClips, normalize, searchClips, unindexClip, wordsOf, 
 import { subjectsPart } from '../../electron/studio/subjects.ts';
 import { hostile } from '../support/arbitrary.ts';
 import { fill, newLibrary } from '../support/library.ts';
-import { measure, type Cell } from '../support/search-cells.ts';
+import { measure } from '../support/search-cells.ts';
 import { randoms } from '../support/random.ts';
-import { processorTime } from '../support/time.ts';
+import { usualProcessorTime } from '../support/time.ts';
 
 const search = (given: Partial<ClipSearch>): ClipSearch => api.clips.list.input.parse(given);
 
@@ -183,18 +183,9 @@ test('10,000 clips: every search under 50 ms at p95, all of them at once, their 
   try {
     const parts = { subjects: subjectsPart(library), clips: clipsPart(library) };
     await fill(library, parts, { clips: 10_000, subjects: 100 });
-    // By the processor's time, measured again, at most twice, where something takes too long: other work on the machine does not count.
-    const slow = (cells: readonly Cell[]) => cells.filter(c => c.cpu95 >= 50);
-    const name = (c: Cell) => `${c.search}, ${c.sort}, filter ${c.filter}`;
-    let tooSlow = slow(await measure(parts.clips, 20));
-    for (let again = 0; again < 2 && tooSlow.length; again++) {
-      const still = slow(await measure(parts.clips, 20)).map(name);
-      tooSlow = tooSlow.filter(c => still.includes(name(c)));
-    }
-    assert.deepEqual(
-      tooSlow.map(c => `${name(c)}: p95 ${c.cpu95.toFixed(1)} ms`),
-      [],
-    );
+    // By the processor's time, so that other work on the machine does not count.
+    for (const c of await measure(parts.clips, 20))
+      assert.ok(c.cpu95 < 50, `${c.search}, ${c.sort}, filter ${c.filter}: p95 ${c.cpu95.toFixed(1)} ms`);
 
     const answer = host({ clips: api.clips }, { clips: parts.clips }, e => describeFailure(e));
     // what 100,000 may take, a tenth of it and something for what does not grow
@@ -204,7 +195,7 @@ test('10,000 clips: every search under 50 ms at p95, all of them at once, their 
       ['clips.some', { ids: Array.from({ length: 60 }, (_, i) => `c${150 * i + 1}`) }, 20],
       ['clips.tags', {}, 10],
     ] as const) {
-      const took = await processorTime(most, async () => assert.ok('value' in (await answer(method, input))));
+      const took = await usualProcessorTime(async () => assert.ok('value' in (await answer(method, input))));
       t.diagnostic(`${method} ${JSON.stringify(input).slice(0, 60)}: ${took.toFixed(1)} ms`);
       assert.ok(took < most, `${method}: ${took.toFixed(1)} ms, at most ${most}`);
     }
