@@ -14,6 +14,7 @@ import { readRequest } from '../../electron/media/metadata.ts';
 import { presets, unavailable, type Plan, type Preset, type PresetId } from '../../electron/media/presets.ts';
 import { probe } from '../../electron/media/probe.ts';
 import { writeVideo } from '../../electron/media/video-writer.ts';
+import { sentence } from '../support/media.ts';
 import { photo, run as runCommand } from '../support/run.ts';
 import { within } from '../support/time.ts';
 
@@ -91,15 +92,6 @@ function run(...args: string[]): Buffer {
   assert.equal(result.status, 0, result.stderr.toString());
   return result.stdout;
 }
-function sentence(pattern: RegExp): (error: Error) => true {
-  return error => {
-    assert.equal(error.name, 'MediaError', error.stack);
-    assert.match(error.message, /^[^\n]+\.$/);
-    assert.match(error.message, pattern);
-    return true;
-  };
-}
-
 /** The first picture of an export as RGB, by whatever its tags say. */
 async function firstFrame(file: string, plan: Plan): Promise<Buffer> {
   const { container } = plan.preset.makes;

@@ -14,6 +14,7 @@ import { fileHash, writeDurably } from '../../electron/media/files.ts';
 import { codedProfile, heifProperties, pngLength, pngParts } from '../../electron/media/heif.ts';
 import { normalizePhoto, photosIn } from '../../electron/media/import.ts';
 import type { StoredPicture } from '../../electron/media/photo.ts';
+import { sentence } from '../support/media.ts';
 import { within } from '../support/time.ts';
 
 let folder: string;
@@ -25,16 +26,6 @@ const at = (name: string): string => path.join(folder, name);
 const golden = (name: string): Buffer => readFileSync(new URL(`../golden/photos/${name}`, import.meta.url));
 const given = (bytes: Uint8Array, name = 'photo') => normalizePhoto({ bytes, name });
 const linux = process.platform === 'linux';
-
-/** One sentence, no line break, saying what is expected. */
-function sentence(pattern: RegExp): (error: Error) => true {
-  return error => {
-    assert.equal(error.name, 'MediaError', error.stack);
-    assert.match(error.message, /^[^\n]+\.$/);
-    assert.match(error.message, pattern);
-    return true;
-  };
-}
 
 const red = [255, 0, 0];
 const green = [0, 255, 0];

@@ -13,6 +13,7 @@ import { ffmpegCandidates, type Ffmpeg } from '../../electron/media/ffmpeg.ts';
 import { describeClip, embedRequest, forget, readClip, readRequest, writeRequest } from '../../electron/media/metadata.ts';
 import { probe } from '../../electron/media/probe.ts';
 import { writeVideo } from '../../electron/media/video-writer.ts';
+import { attempt } from '../support/media.ts';
 import { processorTime, within } from '../support/time.ts';
 
 let folder: string;
@@ -48,22 +49,11 @@ async function read(file: string): Promise<readonly unknown[]> {
   const answers: unknown[] = [];
   for (const [i, reader] of [readRequest, readClip].entries()) {
     const took = await processorTime(50, async () => {
-      answers[i] = await attempt(() => reader(file));
+      answers[i] = await attempt<unknown>(() => reader(file));
     });
     slowest = Math.max(slowest, took);
   }
   return answers;
-}
-
-/** What `act` gives, or the one sentence by which it refuses; anything else fails. */
-async function attempt(act: () => Promise<unknown>): Promise<unknown> {
-  try {
-    return await act();
-  } catch (error) {
-    assert.ok(error instanceof Error && error.name === 'MediaError', error instanceof Error ? error.stack : String(error));
-    assert.match(error.message, /^[^\n]+\.$/);
-    return error.message;
-  }
 }
 let slowest = 0;
 

@@ -16,6 +16,7 @@ import {
   previewJpeg,
   readPhoto,
 } from '../../electron/media/photo.ts';
+import { sentence } from '../support/media.ts';
 import { within } from '../support/time.ts';
 
 let folder: string;
@@ -72,16 +73,6 @@ function near(actual: readonly number[], expected: readonly number[], levels: nu
 
 /** An image in sharp's hands. */
 type Picture = ReturnType<typeof sharp>;
-
-/** One sentence, no line break, saying what is expected. */
-function sentence(pattern: RegExp): (error: Error) => true {
-  return error => {
-    assert.equal(error.name, 'MediaError', error.stack);
-    assert.match(error.message, /^[^\n]+\.$/);
-    assert.match(error.message, pattern);
-    return true;
-  };
-}
 
 const size = { width: 64, height: 48, fit: 'contain' } as const;
 

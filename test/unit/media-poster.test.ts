@@ -8,6 +8,7 @@ import sharp from 'sharp';
 import { ffmpegCandidates, readFrames, type Ffmpeg } from '../../electron/media/ffmpeg.ts';
 import { clipFrame, clipPictures, probeClip } from '../../electron/media/poster.ts';
 import { writeVideo } from '../../electron/media/video-writer.ts';
+import { sentence } from '../support/media.ts';
 
 const ffmpegs: Ffmpeg[] = [];
 let folder: string;
@@ -18,16 +19,6 @@ before(async () => {
 });
 after(() => rm(folder, { recursive: true, force: true }));
 const at = (name: string): string => path.join(folder, name);
-
-/** One sentence, no line break, saying what is expected. */
-function sentence(pattern: RegExp): (error: Error) => true {
-  return error => {
-    assert.equal(error.name, 'MediaError', error.stack);
-    assert.match(error.message, /^[^\n]+\.$/);
-    assert.match(error.message, pattern);
-    return true;
-  };
-}
 
 /** Writes a clip whose frame `i` is grey of `level(i)`, with noise on it where asked for, so that it has weight. */
 async function clip(

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import type { Ffmpeg } from '../../electron/media/ffmpeg.ts';
 import { planExport, presetIds, presetOf, presets, unavailable, type Film } from '../../electron/media/presets.ts';
+import { sentence } from '../support/media.ts';
 
 const every: Ffmpeg = {
   path: '/usr/bin/ffmpeg',
@@ -20,16 +21,6 @@ const film = (width: number, height: number, numFrames = 49, rate: readonly [num
   colours: 'rgb',
   compressed,
 });
-
-/** One sentence, as people read it. */
-function sentence(pattern: RegExp): (error: Error) => true {
-  return error => {
-    assert.equal(error.name, 'MediaError', error.stack);
-    assert.match(error.message, /^[^\n]+\.$/);
-    assert.match(error.message, pattern);
-    return true;
-  };
-}
 
 describe('the table', () => {
   test('each row says who it is, what it needs and where it goes', () => {

@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describeFfmpeg, ffmpegCandidates, findFfmpeg, readFrames, type Ffmpeg } from '../../electron/media/ffmpeg.ts';
 import { describeClip, readClip, readRequest } from '../../electron/media/metadata.ts';
 import { checkOut, sweepParts, writeVideo } from '../../electron/media/video-writer.ts';
+import { sentence } from '../support/media.ts';
 import { within } from '../support/time.ts';
 
 let ffmpeg: Ffmpeg;
@@ -53,16 +54,6 @@ function run(...args: string[]): string {
   const result = spawnSync(ffmpeg.path, ['-nostdin', '-hide_banner', '-loglevel', 'error', ...args], { encoding: 'utf8' });
   assert.equal(result.status, 0, result.stderr);
   return result.stdout;
-}
-
-/** One sentence: a message that ends with a full stop, holds no line break, and says what it is expected to say. */
-function sentence(pattern: RegExp): (error: Error) => true {
-  return error => {
-    assert.equal(error.name, 'MediaError', error.stack);
-    assert.match(error.message, /^[^\n]+\.$/);
-    assert.match(error.message, pattern);
-    return true;
-  };
 }
 
 /** A folder of its own for a test. */
