@@ -1,4 +1,4 @@
-/** @file What is typed belongs to what was shown when the typing began. */
+/** @file What is typed belongs to what was shown while it was typed. */
 
 /** Text, and the thing it was typed for. */
 export interface Typed<Of> {
@@ -8,7 +8,7 @@ export interface Typed<Of> {
 
 /**
  * The text of a field of the thing that a page shows. By the time the field is left, the page may show another thing, or be gone with all that
- * it derived: so whose text it is is kept from the first key on.
+ * it derived: so whose text it is is kept with it, at each key.
  */
 export class Typing<Of> {
   #typed = $state.raw<Typed<Of>>();
@@ -27,7 +27,7 @@ export class Typing<Of> {
     return this.#typed ? this.#typed.text : this.#saved();
   }
   set value(text: string) {
-    this.#typed = { text, of: this.#typed ? this.#typed.of : this.#shown() };
+    this.#typed = { text, of: this.#shown() };
   }
 
   /** What has been typed and not been taken yet. */

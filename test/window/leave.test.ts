@@ -1,4 +1,4 @@
-/** @file Whoever leaves a page while they type loses nothing, changes nothing else, and nothing is said in the console: every field of every place is left by a shortcut. */
+/** @file Whoever leaves a field, or its page, while they type loses nothing, changes nothing else, and nothing is said in the console: every field of every place is left by a shortcut. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { Page } from 'playwright-core';
@@ -87,5 +87,41 @@ test('a subject’s tags, a clip’s tag and its name are kept, each where it be
   await until('its name', async () => (await clip(one.id)).name === 'Another name');
   assert.equal((await clip(other.id)).name, other.name);
   await page.getByRole('heading', { name: other.name }).waitFor();
+  fine();
+});
+
+test('what is kept is no longer in the field; what is given up, or could not be kept, is in it as it was', { skip }, async () => {
+  const { id } = subjects[0]!,
+    tags = Array.from({ length: 50 }, (_, i) => `tag ${i}`); // as many as a subject may have
+  const show = () => opened.studio.subjects.show({ id });
+  const { name } = await opened.studio.subjects.edit({ id, tags });
+  await go(`#/subjects/${id}`);
+  await page.getByRole('button', { name: 'Remove the tag tag 49' }).waitFor();
+  const says = (field: typeof tag, value: string) => until(`${value} in the field`, async () => (await field.inputValue()) === value);
+
+  const tag = page.getByLabel('Tags');
+  await tag.fill('one more');
+  await tag.press('Enter');
+  await page.getByText('at most 50 tags').waitFor();
+  await says(tag, 'one more');
+  assert.deepEqual((await show()).tags, tags);
+  await page.getByRole('button', { name: 'Remove the tag tag 49' }).click();
+  await until('a tag less', async () => (await show()).tags.length === 49);
+  await tag.press('Enter');
+  await until('the tag', async () => (await show()).tags.includes('one more'));
+  await says(tag, '');
+  await page.getByText('at most 50 tags').waitFor({ state: 'detached' });
+
+  const field = page.getByLabel('Name', { exact: true });
+  await field.fill('Given up');
+  await field.press('Escape');
+  await says(field, name);
+  await leave();
+  assert.equal((await show()).name, name);
+  await go(`#/subjects/${id}`);
+  await field.fill('  Kept  ');
+  await field.press('Enter');
+  await until('its name', async () => (await show()).name === 'Kept');
+  await says(field, 'Kept');
   fine();
 });
