@@ -197,6 +197,18 @@ export const subjectVerbs = [
     },
   }),
   verb({
+    name: 'subject tag',
+    takes: 'SUBJECT',
+    help: 'put tags on a subject and take them off',
+    options: { add: ['each', 'T', 'again for each, or T,T'], remove: ['each', 'T', 'again for each, or T,T'] },
+    uses: ['subjects.show', 'subjects.edit'],
+    act: async ({ client, words, options: o }) => {
+      if (!o.add && !o.remove) throw new UsageError('nothing to change: name --add T or --remove T');
+      const { id } = await subjectOf(client, words[0]!);
+      return shown(await client.subjects.edit({ id, ...onlyGiven({ addTags: tagsOf(o.add), removeTags: tagsOf(o.remove) }) }));
+    },
+  }),
+  verb({
     name: 'subject remove',
     takes: 'SUBJECT',
     help: 'hide a subject; its clips stay, and restore brings it back',

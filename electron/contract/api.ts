@@ -158,7 +158,10 @@ export const api = {
         kind: z.enum(subjectKinds).optional(),
         description: description.optional(),
         handle: handle.optional(),
+        /** All that it will have; `addTags` and `removeTags` change what it has by then, whoever else has changed it meanwhile. */
         tags: tags.optional(),
+        addTags: tags.optional(),
+        removeTags: tags.optional(),
         notes: notes.optional(),
         heroPhotoId: photoId.optional(),
       }),

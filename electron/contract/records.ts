@@ -35,9 +35,11 @@ export const handle = z
     'a handle is 1 to 40 letters, digits, - or _, and begins with a letter or digit: choose another',
   );
 export const tag = text('the tag', 60).refine(s => s !== '' && !s.includes(','), 'a tag is not empty and has no comma');
+/** Of one subject, or one clip. */
+export const mostTags = 50;
 export const tags = z
   .array(tag)
-  .max(50, 'at most 50 tags')
+  .max(mostTags, `at most ${mostTags} tags`)
   .transform(list => [...new Set(list)]);
 
 /** Pixels of the stored photo. */

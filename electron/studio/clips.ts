@@ -13,7 +13,7 @@ import { findFfmpeg, type Ffmpeg } from '../media/ffmpeg.ts';
 import { clipFrame } from '../media/poster.ts';
 import { given } from '../../native-models/tasks.ts';
 import { fileIn, type Library } from './library.ts';
-import { absolute, copyWhole, fileNameOf, folderIn, isThere, notInside, readRecord, sizeOf } from './rows.ts';
+import { absolute, copyWhole, fileNameOf, folderIn, isThere, notInside, readRecord, retagged, sizeOf } from './rows.ts';
 import { indexClip, indexOfClips, searchClips, unindexClip } from './search.ts';
 import { thumbnailOf } from './subjects.ts';
 
@@ -272,11 +272,10 @@ export function clipsPart(library: Library): ClipsPart {
 
     show: ({ id }) => get(id),
 
-    edit: ({ id, name, stars, addTags = [], removeTags = [] }) =>
+    edit: ({ id, name, stars, addTags: add, removeTags: remove }) =>
       db.transaction(() => {
         const clip = get(id);
-        const tags = [...new Set([...clip.tags.filter(t => !removeTags.includes(t)), ...addTags])];
-        if (tags.length > 50) throw new StudioError('badInput', `${id} would have ${tags.length} tags, at most 50 can be given`);
+        const tags = retagged(id, clip.tags, { add, remove });
         write({ ...clip, ...(name !== undefined && { name }), ...(stars !== undefined && { stars }), tags });
         return told(id);
       }),

@@ -6,6 +6,7 @@ import { basename, dirname, isAbsolute, join, relative } from 'node:path';
 import type { z } from 'zod';
 import { given } from '../../native-models/tasks.ts';
 import { StudioError } from '../contract/errors.ts';
+import { mostTags } from '../contract/records.ts';
 import { MediaError, fileError } from '../media/error.ts';
 import { syncFolder } from '../media/files.ts';
 import { fileIn, type Library } from './library.ts';
@@ -25,6 +26,15 @@ export function readRecord<S extends z.ZodType>(schema: S, json: string, id: str
     cause: parsed.error,
   });
 }
+
+/** The tags that something has once some are taken off and others put on; one that it has stays in its place.
+ * @param what as a sentence names it
+ * @throws StudioError `badInput` for more than it may have */
+export function retagged(what: string, tags: readonly string[], { add = [], remove = [] }: { add?: readonly string[] | undefined; remove?: readonly string[] | undefined }): string[] {
+  const all = [...new Set([...tags.filter(tag => !remove.includes(tag)), ...add])];
+  if (all.length > mostTags) throw new StudioError('badInput', `${what} would have ${all.length} tags: it can have at most ${mostTags} tags`);
+  return all;
+} // prettier-ignore
 
 /** Bytes of a file; undefined where there is none. A drive that reports errors is as good as gone. */
 export function sizeOf(path: string): number | undefined {

@@ -13,7 +13,7 @@ import { writeDurably } from '../media/files.ts';
 import { normalizePhoto, photosIn, type NormalizedPhoto, type PhotoSource } from '../media/import.ts';
 import { checkMask, photoThumbnail } from '../media/photo.ts';
 import { fileIn, type Library } from './library.ts';
-import { absolute, folderIn, isThere, presence, readRecord, sizeOf } from './rows.ts';
+import { absolute, folderIn, isThere, presence, readRecord, retagged, sizeOf } from './rows.ts';
 import { normalize, wordsOf } from './search.ts';
 
 const byContent = (folder: string, sha256: string, extension: string) => `${folder}/${sha256.slice(0, 2)}/${sha256}.${extension}`;
@@ -500,7 +500,7 @@ export function subjectsPart(library: Library, samples: readonly Sample[] = []):
       return subjectOf(row);
     },
 
-    edit: ({ id, handle, heroPhotoId, ...fields }) =>
+    edit: ({ id, handle, heroPhotoId, addTags: add, removeTags: remove, ...fields }) =>
       db.transaction(() => {
         present(id);
         if (heroPhotoId !== undefined) {
@@ -508,7 +508,8 @@ export function subjectsPart(library: Library, samples: readonly Sample[] = []):
           if (hero.subject !== rowOf(id)) throw new StudioError('conflict', `photo ${heroPhotoId} is of s${hero.subject}, not of ${id}`);
           if (hero.removed) throw new StudioError('conflict', `photo ${heroPhotoId} has been removed: restore it first`);
         }
-        const given = Object.fromEntries(Object.entries({ heroPhotoId, ...fields }).filter(([, v]) => v !== undefined));
+        const tags = add || remove ? retagged(id, fields.tags ?? get(id).tags, { add, remove }) : fields.tags;
+        const given = Object.fromEntries(Object.entries({ heroPhotoId, ...fields, tags }).filter(([, v]) => v !== undefined));
         change(id, { ...given, ...(handle !== undefined && { handle: free(handle, id) }) });
         return told(id);
       }),

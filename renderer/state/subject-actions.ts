@@ -79,30 +79,38 @@ export function replacePhoto(app: App, subject: Subject, photo: Photo, file: Dro
     },
   );
 }
-type Words = Pick<Subject, 'name' | 'handle' | 'description' | 'notes' | 'tags' | 'kind'>;
+type Words = Pick<Subject, 'name' | 'handle' | 'description' | 'notes' | 'kind'>;
 /** Changes what is said about a subject, as it is left; nothing happens where it is as it was.
  * @returns the sentence that refuses it; undefined where it is saved */
-export function editWords<K extends keyof Words>(app: App, subject: Subject, field: K, value: Words[K]): Promise<string | undefined> {
-  return app.undo.during(() => edited(app, subject, field, value));
-}
-async function edited<K extends keyof Words>(app: App, subject: Subject, field: K, value: Words[K]): Promise<string | undefined> {
+export async function editWords<K extends keyof Words>(app: App, subject: Subject, field: K, value: Words[K]): Promise<string | undefined> {
   const before = subject[field];
-  if (JSON.stringify(before) === JSON.stringify(value)) return undefined;
+  if (before === value) return undefined;
   const edit = (to: Words[K]) => app.api.subjects.edit({ id: subject.id, [field]: to });
-  try {
-    await edit(value);
-  } catch (error) {
-    const { code, message } = asStudioError(error);
-    if (code === 'badInput' || code === 'conflict') return message;
-    app.failed(error, () => void editWords(app, subject, field, value));
-    return undefined;
-  }
-  const label = t('subjects.changed', { field: t(`subjects.${field}`) });
-  const step = { label, undo: () => edit(before), redo: () => edit(value) };
-  app.undo.push(step);
-  app.toast({ text: label, buttons: [{ label: t('frame.undo'), run: () => void app.takeBack(step) }] });
-  return undefined;
+  return edited(app, field, () => edit(value), () => edit(before)); // prettier-ignore
 }
+/** Puts tags on a subject and takes others off: of those that it has by then, since the next one is typed before the last one is there.
+ * @returns the sentence that refuses it; undefined where it is saved */
+export function tagSubject(app: App, { id }: Subject, { add = [], remove = [] }: { add?: string[]; remove?: string[] }): Promise<string | undefined> {
+  const edit = (addTags: string[], removeTags: string[]) => app.api.subjects.edit({ id, addTags, removeTags });
+  return edited(app, 'tags', () => edit(add, remove), () => edit(remove, add));
+} // prettier-ignore
+function edited(app: App, field: keyof Words | 'tags', edit: () => Promise<unknown>, back: () => Promise<unknown>): Promise<string | undefined> {
+  return app.undo.during(async () => {
+    try {
+      await edit();
+    } catch (error) {
+      const { code, message } = asStudioError(error);
+      if (code === 'badInput' || code === 'conflict') return message;
+      app.failed(error, () => void edited(app, field, edit, back));
+      return undefined;
+    }
+    const label = t('subjects.changed', { field: t(`subjects.${field}`) });
+    const step = { label, undo: back, redo: edit };
+    app.undo.push(step);
+    app.toast({ text: label, buttons: [{ label: t('frame.undo'), run: () => void app.takeBack(step) }] });
+    return undefined;
+  });
+} // prettier-ignore
 export const shownPhotos = ({ photos }: Subject): readonly Photo[] => photos.filter(p => !p.removed);
 /** The photo that stands for it, cropped as it is. */
 export const heroOf = (subject: Subject): Photo | undefined => subject.photos.find(p => p.id === subject.heroPhotoId);

@@ -124,6 +124,7 @@ const script: Script = at => [
   { verb: 'subject photo cutout', args: ['p1', '--rectangle', '100,100,560,600', '--add', '380,380,400,400', '--brush', '8'], json: is('cutOut', l => assert.equal(l['kept'], true)), text: /^p1 has a .*mask, \d+ % sure: protagonist generate --cut-out/ }, // prettier-ignore
   { verb: 'subject photo cutout', args: ['p1', '--from', at('mask.png'), '--remove', '1,1', '--out', at('found.png')], json: is('cutOut', l => assert.equal(l['kept'], false)), text: /found\.png is a/, once: 'json' }, // prettier-ignore
   { verb: 'subject check', args: ['@kelp'], json: is('findings'), text: /^(?:p\d|nothing is wrong)/ },
+  { verb: 'subject tag', args: ['@kelp', '--add', 'sea,雪', '--remove', 'toy,none such'], json: is('subject', l => assert.deepEqual(subjectIn(l).tags, ['sea', '雪'])), text: /tags +sea, 雪/ }, // prettier-ignore
   { verb: 'subject edit', args: ['@kelp', '--hero', 'p4'], json: is('subject', l => assert.equal(subjectIn(l).heroPhotoId, 'p4')), text: /p4 +hero/ }, // prettier-ignore
   {
     verb: 'subject photo remove',
@@ -447,6 +448,7 @@ const mistakes: readonly (readonly [args: string, status: number, sentence: RegE
   ['subject show s99', 1, /s99/],
   ['subject show c1!', 2, /^'c1!' is no subject: name one by its handle \(@kelp\) or its id \(s1\)/],
   ['subject edit @kelp', 2, /^nothing to change/],
+  ['subject tag @kelp', 2, /^nothing to change: name --add T or --remove T/],
   ['subject edit @kelp --hero x1', 2, /^'x1' is no id of a photo: one is written like p12/],
   ['subject edit @kelp --hero p99', 1, /p99/],
   ['subject remove @nobody', 1, /nobody/],

@@ -481,6 +481,15 @@ test('fields, listing, searching, removing and restoring', async () => {
     [edited.name, edited.kind, edited.handle, edited.description, edited.tags],
     ['Zitrone', 'toy', 'lemon', 'a yellow toy', ['obst']],
   );
+  const { id } = subject,
+    retag = async (change: { tags?: string[]; addTags?: string[]; removeTags?: string[] }) =>
+      (await studio.subjects.edit({ id, ...change })).tags;
+  assert.deepEqual(await retag({ addTags: ['obst', 'gelb', 'gelb'], removeTags: ['never there'] }), ['obst', 'gelb']);
+  assert.deepEqual(await retag({ tags: ['sauer', 'rund'], addTags: ['klein'], removeTags: ['rund'] }), ['sauer', 'klein']);
+  const many = Array.from({ length: 49 }, (_, i) => `t${i}`);
+  await assert.rejects(retag({ addTags: many }), refused('badInput', /^s1 would have 51 tags: it can have at most 50 tags$/));
+  assert.equal((await retag({ addTags: many, removeTags: ['sauer'] })).length, 50);
+  assert.deepEqual(await retag({ removeTags: many, addTags: ['obst'] }), ['klein', 'obst']);
   for (let i = 0; i < 9; i++) await studio.subjects.add({ name: `柠檬 ${i}` });
   const ids = async (search: string) => (await studio.subjects.list({ search })).subjects.map(s => s.id);
   assert.deepEqual(await ids('zitr'), ['s1']);
