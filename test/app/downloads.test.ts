@@ -248,10 +248,11 @@ test('stopped it keeps what it has, and goes on; speed and time left are told; o
   const download = startDownload(hub.entry, options(hub, folder, { on: p => told.push(p), signal: stop.signal }));
   assert.throws(() => startDownload(hub.entry, options(hub, folder)), { code: 'busy' });
   if (process.platform === 'linux') hub.carefulFrom = 0;
+  hub.holdAt = total / 5;
   while (download.progress().bytes < total / 10) await sleep(5);
   stop.abort();
   assert.match(await codeOf(download.done), /^canceled: the download of Some Model was stopped/);
-  hub.carefulFrom = Infinity;
+  hub.carefulFrom = hub.holdAt = Infinity;
   const { bytes } = download.progress(),
     { sent } = hub;
   await sleep(150);

@@ -38,6 +38,8 @@ export interface Hub {
   sent: number;
   /** Once so many bytes are sent, nothing goes out before what went out was read (Linux): the system's own memory would else hold megabytes that a killed client loses, more than any network does. */
   carefulFrom: number;
+  /** Once so many bytes are sent, it stands still until this is raised, or whoever asked has gone: what is under way then stays so, however late somebody looks. */
+  holdAt: number;
   readonly fired: Map<Fault, number>;
   /** The token that it wants to see, of somebody who has accepted the licence: 401 to whoever shows none that begins with hf_, 403 to whoever shows another one. */
   gate: string | undefined;
@@ -142,7 +144,9 @@ export async function startHub({
     response.on('drain', () => waiting?.());
     const most = fault === 'wrongLength' ? Math.min(until, Number(headers['content-length'])) : until,
       piece = 2 ** 14;
-    for (let at = 0; at < most && !response.destroyed; at += piece) {
+    for (let at = 0; at < most; at += piece) {
+      while (hub.sent >= hub.holdAt && !response.destroyed) await sleep(1);
+      if (response.destroyed) break;
       const chunk = body.subarray(at, Math.min(most, at + piece));
       hub.sent += chunk.length;
       if (!response.write(chunk)) await Promise.race([closed, new Promise<void>(done => (waiting = done))]);
@@ -157,6 +161,7 @@ export async function startHub({
   const hub: Omit<Hub, 'endpoint' | 'close'> = {
     sent: 0,
     carefulFrom: Infinity,
+    holdAt: Infinity,
     gate: wanted,
     files,
     fired: new Map(),
