@@ -26,6 +26,8 @@ export class ClipSet {
   #asked = 0;
   /** What has happened since `ids` was last brought up to date; null: gone for good. */
   #changes = new Map<ClipId, Clip | null>();
+  /** What has happened since the list that is on its way was asked for, which may be from before it. */
+  #since = new Map<ClipId, Clip | null>();
   #gathering: ReturnType<typeof setTimeout> | undefined;
   #reading: ReturnType<typeof setTimeout> | undefined;
   readonly #api: Client;
@@ -49,12 +51,14 @@ export class ClipSet {
   }
   async read(): Promise<void> {
     const mine = ++this.#asked;
+    this.#since = new Map();
     try {
       const all = this.loading ? await this.#begin(mine) : undefined;
       if (mine !== this.#asked) return;
       const { ids } = all ? { ids: all } : await this.#api.clips.index(this.#wanted);
       if (mine !== this.#asked) return;
       this.ids = ids;
+      for (const [id, clip] of this.#since) this.#note(id, clip);
       this.failure = undefined;
     } catch (error) {
       if (mine !== this.#asked) return;
@@ -87,6 +91,7 @@ export class ClipSet {
   }
   #note(id: ClipId, clip: Clip | null): void {
     this.#changes.set(id, clip);
+    this.#since.set(id, clip);
     this.#gathering ??= setTimeout(() => {
       this.#gathering = undefined;
       this.#apply();

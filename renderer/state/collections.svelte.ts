@@ -31,6 +31,9 @@ abstract class Records<T extends { readonly id: string }> {
   loaded = $state(false);
   failure = $state<StudioError>();
   #loading: Promise<void> | undefined;
+  #again: Promise<void> | undefined;
+  /** What was put or dropped while all of them are read: that is never older than what is read. */
+  #told: Set<string> | undefined;
 
   protected abstract read(): Promise<readonly T[]>;
   /** Whether it belongs to what is shown. */
@@ -39,32 +42,40 @@ abstract class Records<T extends { readonly id: string }> {
     return this.byId.get(id);
   }
   put(record: T): void {
+    this.#told?.add(record.id);
     if (this.keeps(record)) this.byId.set(record.id, record);
     else this.byId.delete(record.id);
   }
   drop(id: string): void {
+    this.#told?.add(id);
     this.byId.delete(id);
   }
-  /** Reads all of them, again if they are there. */
+  /** Reads all of them, again if they are there: as they are now, or later. */
   load(): Promise<void> {
-    return (this.#loading ??= this.read()
-      .then(
-        records => {
-          const there = new Set(records.map(r => r.id));
-          for (const id of [...this.byId.keys()]) if (!there.has(id)) this.byId.delete(id);
-          for (const record of records) this.put(record);
-          this.failure = undefined;
-          this.loaded = true;
-        },
-        (error: unknown) => {
-          this.failure = asStudioError(error);
-        },
-      )
-      .finally(() => (this.#loading = undefined)));
+    if (!this.#loading) return (this.#loading = this.#read().finally(() => (this.#loading = undefined)));
+    // what is on its way may have been read before what has just happened
+    return (this.#again ??= this.#loading.then(() => {
+      this.#again = undefined;
+      return this.load();
+    }));
   }
-  /** Reads them unless they are there. */
+  async #read(): Promise<void> {
+    const told = (this.#told = new Set<string>());
+    try {
+      const records = await this.read(),
+        there = new Set(records.map(r => r.id));
+      for (const id of [...this.byId.keys()]) if (!there.has(id) && !told.has(id)) this.byId.delete(id);
+      for (const record of records) if (!told.has(record.id)) this.put(record);
+      this.failure = undefined;
+      this.loaded = true;
+    } catch (error) {
+      this.failure = asStudioError(error);
+    }
+    this.#told = undefined;
+  }
+  /** Reads them unless they are there, or on their way. */
   ensure(): Promise<void> {
-    return this.loaded ? Promise.resolve() : this.load();
+    return this.loaded ? Promise.resolve() : (this.#loading ?? this.load());
   }
 }
 export const asStudioError = (error: unknown): StudioError =>
@@ -253,18 +264,22 @@ export class Downloads extends Records<Download> {
 
 /** What is set. Before the host has said it, the usual. */
 export class SettingsState {
-  now = $state.raw<Settings>(settingsSchema.parse({}));
+  /** As the host has them. */
+  #kept = $state.raw<Settings>(settingsSchema.parse({}));
+  /** What it has not answered yet, the latest last: an answer to the one before last takes none of it back. */
+  #changes = $state.raw<readonly Partial<Settings>[]>([]);
+  readonly now = $derived<Settings>(Object.assign({}, this.#kept, ...this.#changes));
   loaded = $state(false);
   failure = $state<StudioError>();
   readonly #api: Client;
   constructor(api: Client, on: On) {
     this.#api = api;
-    on('settings', ({ settings }) => (this.now = settings));
+    on('settings', ({ settings }) => (this.#kept = settings));
     on('restored', () => this.loaded && void this.load());
   }
   async load(): Promise<void> {
     try {
-      this.now = await this.#api.settings.show(undefined);
+      this.#kept = await this.#api.settings.show(undefined);
       this.loaded = true;
       this.failure = undefined;
     } catch (error) {
@@ -274,13 +289,11 @@ export class SettingsState {
   /** Shown at once; what was before comes back where the host refuses.
    * @throws StudioError */
   async edit(changes: Partial<Omit<Settings, 'version'>>): Promise<void> {
-    const before = this.now;
-    this.now = { ...before, ...changes };
+    this.#changes = [...this.#changes, changes];
     try {
-      this.now = await this.#api.settings.edit(changes);
-    } catch (error) {
-      this.now = before;
-      throw error;
+      this.#kept = await this.#api.settings.edit(changes);
+    } finally {
+      this.#changes = this.#changes.filter(other => other !== changes);
     }
   }
 }

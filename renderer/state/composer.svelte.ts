@@ -329,8 +329,7 @@ export class Composer {
       photos: resolved.references.length > 0 ? resolved.references.map(r => r.photoId) : null,
     };
     try {
-      const { jobs } = await app.api.jobs.enqueue({ request });
-      this.#queued(jobs, undefined);
+      await app.undo.during(async () => this.#queued((await app.api.jobs.enqueue({ request })).jobs, undefined));
     } catch (error) {
       app.failed(error, () => void this.makeWhole(job));
     }

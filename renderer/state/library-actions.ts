@@ -49,7 +49,7 @@ async function overAll(app: App, ids: readonly ClipId[], size: number, work: (pa
   return done;
 }
 /** Changes clips, so that Undo takes back what was really done, also where it was stopped on the way. */
-async function change(
+function change(
   app: App,
   ids: readonly ClipId[],
   label: (n: number) => string,
@@ -57,23 +57,26 @@ async function change(
   does: (part: ClipId[]) => Promise<unknown>,
   undoes: (part: ClipId[]) => Promise<unknown>,
 ): Promise<void> {
-  if (ids.length === 0) return;
-  let done: ClipId[];
-  try {
-    done = await overAll(app, ids, size, does);
-  } catch (error) {
-    return app.failed(error, () => void change(app, ids, label, size, does, undoes));
-  }
-  if (done.length === 0) return;
-  let first = true;
-  await app.act(
-    label(done.length),
-    async () => {
-      if (!first) await overAll(app, done, size, does);
-      first = false;
-    },
-    () => overAll(app, done, size, undoes),
-  );
+  // whoever presses Undo before all of it is done means all of it
+  return app.undo.during(async () => {
+    if (ids.length === 0) return;
+    let done: ClipId[];
+    try {
+      done = await overAll(app, ids, size, does);
+    } catch (error) {
+      return app.failed(error, () => void change(app, ids, label, size, does, undoes));
+    }
+    if (done.length === 0) return;
+    let first = true;
+    await app.act(
+      label(done.length),
+      async () => {
+        if (!first) await overAll(app, done, size, does);
+        first = false;
+      },
+      () => overAll(app, done, size, undoes),
+    );
+  });
 }
 
 export function trashClips(app: App, ids: readonly ClipId[]): Promise<void> {

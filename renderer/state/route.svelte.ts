@@ -33,9 +33,8 @@ export class Route {
    * @param replace without a step of its own on the way back */
   go(hash: string, replace = false): void {
     if (hash === location.hash) return;
-    if (replace) {
-      history.replaceState(null, '', hash);
-      this.#hash = hash;
-    } else location.hash = hash;
+    if (replace) history.replaceState(null, '', hash);
+    else location.hash = hash;
+    this.#hash = location.hash; // the event comes later, when more may have been typed
   }
 }

@@ -1,8 +1,25 @@
+import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
+
 /**
  * A limit of time as a test holds it: `milliseconds` where PROTAGONIST_QUIET is set, eight times as much elsewhere. Test files run two at a
  * time, on machines that do other work: there a process may wait a second for its turn, and a limit tells what has come from what never comes.
  */
 export const within = (milliseconds: number): number => (process.env['PROTAGONIST_QUIET'] ? milliseconds : 8 * milliseconds);
+
+/**
+ * Waits until what is read is `wanted`; what is looked at while it changes may be a step behind what is already there to be seen.
+ * @param why said where it never is
+ * @throws AssertionError after 10 seconds, or within(10_000), with what is there instead
+ */
+export async function becomes<T>(read: () => T | Promise<T>, wanted: T, why?: string): Promise<void> {
+  for (const end = performance.now() + within(10_000); ; await sleep(20)) {
+    const found = await read();
+    if (isDeepStrictEqual(found, wanted)) return;
+    if (performance.now() > end) assert.deepEqual(found, wanted, why);
+  }
+}
 
 /** The milliseconds of the processor that `work` needs, by what `used` counts. */
 async function spent(used: (before?: NodeJS.CpuUsage) => NodeJS.CpuUsage, work: () => unknown): Promise<number> {

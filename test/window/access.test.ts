@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { Page } from 'playwright-core';
 import { filledLibrary } from './support/filled.ts';
+import { slowDown } from './support/slow.ts';
 import { intervene, sentence } from './support/states.ts';
 import { chromium, openWindow, type Opened } from './support/window.ts';
 import { within } from '../support/time.ts';
@@ -112,6 +113,7 @@ test('while it is read, and where that fails: with its sentence and a way on', {
   ] as const) {
     const context = await opened.browser.newContext({ viewport: { width: 1440, height: 900 }, reducedMotion: 'reduce' });
     context.setDefaultTimeout(within(15_000));
+    await slowDown(context);
     const page = await context.newPage();
     await intervene(page, held);
     await page.goto(opened.host.address);

@@ -348,6 +348,7 @@ test('all of it by keyboard', { skip }, async () => {
   await until('the caret waits in the prompt', () => prompt().evaluate(area => area === document.activeElement));
   await page.keyboard.press('Control+a');
   await page.keyboard.type('@lem');
+  await page.getByRole('option', { name: 'Lemon' }).waitFor();
   await page.keyboard.press('Enter');
   await page.keyboard.type('turns around in a kitchen.');
   await page.keyboard.press('Control+Enter');

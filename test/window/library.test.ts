@@ -7,7 +7,9 @@ import { after, before, test } from 'node:test';
 import type { Page } from 'playwright-core';
 import type { ClipId } from '../../electron/contract/ids.ts';
 import { sleep } from '../support/run.ts';
+import { becomes } from '../support/time.ts';
 import { manyClips } from './support/many.ts';
+import { onLine } from './support/states.ts';
 import { framesOf, traced, wheel } from './support/trace.ts';
 import { chromium, openWindow, type Opened } from './support/window.ts';
 
@@ -54,7 +56,7 @@ test('a grid of thousands: all of them counted, few of them there, and the last 
   const columns = Number(await grid.getAttribute('aria-colcount')),
     rows = Math.ceil(ids.length / columns);
   assert.ok(columns >= 4);
-  assert.equal(Number(await grid.getAttribute('aria-rowcount')), rows);
+  await becomes(async () => Number(await grid.getAttribute('aria-rowcount')), rows); // after the first screen
   await said(page, `${ids.length.toLocaleString('en')} clips`);
   assert.deepEqual(await page.$$eval(tiles, all => all.slice(0, 12).map(a => (a as HTMLElement).dataset['clip'])), ids.slice(0, 12));
 
@@ -117,6 +119,7 @@ test('a search and its filters are in the address, and one step back leads out o
   await page.keyboard.type('sunset lantern', { delay: 15 });
   await said(page, `${found.length.toLocaleString('en')} clips found`);
   assert.match(page.url(), /#\/library\?search=sunset\+lantern$/);
+  await becomes(() => page.locator('[role=status][aria-live=polite]').last().innerText(), `${found.length.toLocaleString('en')} clips found`, 'what a screen reader hears'); // prettier-ignore
   await page.keyboard.press('ArrowDown');
   await focusIs(page, found[0]);
   await page.keyboard.press('End');
@@ -235,14 +238,58 @@ test('selected by hand and by keyboard; rated, tagged, thrown away and brought b
   // the menu has the same
   await page.click(tile(ids[6]!), { button: 'right' });
   await page.getByRole('menuitem', { name: /^Move to the trash/ }).click();
-  await until('it is in the trash', async () => (await show(ids[6])).trashed);
+  await page.locator(tile(ids[6]!)).waitFor({ state: 'detached' });
+  assert.ok((await show(ids[6])).trashed);
   await page.keyboard.press('Control+z');
-  await until('it is back', async () => !(await show(ids[6])).trashed);
+  await page.locator(tile(ids[6]!)).waitFor();
+  assert.ok(!(await show(ids[6])).trashed);
   await page.locator(tile(ids[6]!)).focus();
   await page.keyboard.press('Enter');
   await page.waitForURL(`**/#/library/${ids[6]!}`);
   await done(page);
   fine();
+});
+
+test('Undo takes back what was done last, also where its answer is not there yet', { skip }, async () => {
+  const { studio } = opened,
+    clip = (await studio.clips.list({})).clips[0]!;
+  const { page, line } = await onLine(opened, '#/library');
+  const now = async () => {
+    const { stars, tags } = await studio.clips.show({ id: clip.id });
+    return [stars, tags];
+  };
+  await page.locator(`[data-clip="${clip.id}"]`).focus();
+  await page.keyboard.press('1');
+  await becomes(now, [1, clip.tags]);
+  await page.keyboard.press('t');
+  await page.getByRole('combobox', { name: 'Add a tag' }).fill('kites');
+  line.hold(/^clips\.edit$/);
+  await page.keyboard.press('Enter');
+  await line.held(1);
+  assert.deepEqual(await now(), [1, [...clip.tags, 'kites']]);
+  await page.keyboard.press('Escape');
+  await page.getByRole('dialog').waitFor({ state: 'detached' });
+  await page.keyboard.press('Control+z');
+  line.release();
+  await becomes(now, [1, clip.tags]);
+  await page.keyboard.press('Control+z');
+  await becomes(now, [clip.stars, clip.tags]);
+  fine();
+  await done(page);
+});
+
+test('Enter before the list is there chooses from it once it is', { skip }, async () => {
+  const { page, line } = await onLine(opened, '#/library');
+  line.hold(/^clips\.tags$/);
+  await page.getByRole('button', { name: 'Tag', exact: true }).click();
+  await page.getByRole('combobox', { name: 'Find a tag' }).fill('kee');
+  await page.keyboard.press('Enter');
+  await line.held(1);
+  await page.getByRole('img', { name: 'Loading…' }).waitFor();
+  line.release();
+  await page.waitForURL('**/#/library?tag=keep');
+  fine();
+  await done(page);
 });
 
 test('the trash: seen, restored, deleted for good after a question', { skip }, async () => {

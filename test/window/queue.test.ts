@@ -101,8 +101,8 @@ test('an engine that is killed is replaced, and the clip is made; pause keeps wh
     .getByRole('article')
     .getByText(/Painting, step/)
     .waitFor({ timeout: 120_000 });
-  const engines = enginesOf(process.pid);
-  assert.ok(engines.length > 0, 'there is an engine');
+  let engines: number[] = [];
+  await until('there is an engine', () => Promise.resolve((engines = enginesOf(process.pid)).length > 0));
   for (const pid of engines) process.kill(pid, 'SIGKILL');
   await rowOf(first!).getByRole('button', { name: 'Go on' }).click();
   await until('all made', async () => (await opened.studio.jobs.list({ status: ['completed'] })).jobs.length === 3, 120);

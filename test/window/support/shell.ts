@@ -21,6 +21,7 @@ import { menuTemplate, type MenuAction } from '../../../electron/shell/window.ts
 import { shellWords } from '../../../electron/shell/words.ts';
 import { chromium } from '../../support/chromium.ts';
 import { root } from '../../support/run.ts';
+import { slowDown } from './slow.ts';
 import { buildWindow } from './window.ts';
 import { within } from '../../support/time.ts';
 
@@ -109,6 +110,7 @@ export async function openShell({ platform = 'linux', from }: { platform?: NodeJ
   });
   const context = await browser.newContext({ viewport: { width: 1280, height: 860 } });
   context.setDefaultTimeout(within(15_000));
+  await slowDown(context);
   const page = await context.newPage();
   const wrongs: string[] = [],
     refused: string[] = [],

@@ -12,6 +12,7 @@ import { serveLibrary, type Host } from '../../../electron/serve.ts';
 import { chromium } from '../../support/chromium.ts';
 import { root } from '../../support/run.ts';
 import { within } from '../../support/time.ts';
+import { slowDown } from './slow.ts';
 
 /** The browser's program; undefined where there is none. */
 export { chromium };
@@ -37,8 +38,9 @@ export interface Opened {
   /** What pages have done wrong so far, one line each: console errors, uncaught errors, violations of the policy, answers of 400 and above. Each test asserts that it is empty. */
   readonly wrongs: string[];
   /** A new page of the window, signed in, at this place.
-   * @param hash `#/library`; the first start's own choice if not given */
-  page(hash?: string, options?: Parameters<Browser['newContext']>[0]): Promise<Page>;
+   * @param hash `#/library`; the first start's own choice if not given
+   * @param prepare what is done with it before it goes anywhere */
+  page(hash?: string, options?: Parameters<Browser['newContext']>[0], prepare?: (page: Page) => Promise<unknown>): Promise<Page>;
   close(): Promise<void>;
 }
 
@@ -76,7 +78,7 @@ export async function openWindow({
     studio: client(api, library.transport),
     browser,
     wrongs,
-    page: async (hash, options = {}) => {
+    page: async (hash, options = {}, prepare) => {
       const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, acceptDownloads: true, ...options });
       context.setDefaultTimeout(within(15_000));
       contexts.push(context);
@@ -85,6 +87,7 @@ export async function openWindow({
           console.error(`CSP: ${e.effectiveDirective} forbids ${e.blockedURI || 'inline'} at ${e.sourceFile}:${e.lineNumber} ${e.sample}`),
         ),
       );
+      await slowDown(context);
       const page = await context.newPage();
       page.on('console', message => {
         // the door answers 401 to whoever has not shown the token yet, which its own page then does
@@ -96,6 +99,7 @@ export async function openWindow({
         if (response.status() >= 400 && !response.url().startsWith(`${host.origin}/#`) && response.url() !== `${host.origin}/`)
           wrongs.push(`${response.status()} ${response.url()}`);
       });
+      await prepare?.(page);
       await page.goto(host.address);
       await page.waitForURL('**/window/**');
       if (hash !== undefined) await page.goto(`${host.origin}/window/${hash}`);
